@@ -1,0 +1,36 @@
+/**
+ * @file What a runtime is: it compiles tensors into a program and runs it. `node.ts` and `web.ts` are the two there are.
+ * Types only, so that rooms that run programs need not know which runtime they were given.
+ */
+import type { Tensor } from "../graph/index.js";
+
+/** A dense array and its shape; the array's type is the dtype: float32, int32, int64 or uint8. */
+export interface TensorData {
+  readonly data: Float32Array | Int32Array | BigInt64Array | Uint8Array;
+  readonly shape: readonly number[];
+}
+
+/** A compiled graph, held open until `dispose`. */
+export interface Program {
+  /**
+   * Runs once. `feeds` names every input of the graph. An entry of `outputs` is written in place (its array may be a
+   * view of an arena); an output without one gets fresh memory.
+   */
+  run(
+    feeds: Readonly<Record<string, TensorData>>,
+    outputs?: Readonly<Record<string, TensorData>>,
+  ): Promise<Record<string, TensorData>>;
+  dispose(): Promise<void>;
+}
+
+export interface CompileOptions {
+  /** Inputs that never change (the weights, at inference): bound into the program, so that the kernels may pre-pack them. */
+  readonly constants?: ReadonlyMap<string, TensorData>;
+}
+
+export interface Runtime {
+  /** What executes, in words: "cpu (onnxruntime-node 1.30, 2 threads)". */
+  readonly name: string;
+  /** Compiles a graph; the keys of `outputs` name its outputs. */
+  compile(outputs: Readonly<Record<string, Tensor>>, options?: CompileOptions): Promise<Program>;
+}
