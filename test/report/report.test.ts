@@ -1,0 +1,131 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { curvesSvg, similarityMatrixSvg } from "../../src/report/index.js";
+import { escapeXml, textWidth, ticks, truncateText, wrapText } from "../../src/report/svg.js";
+
+const dot = "data:image/png;base64,iVBORw0KGgo=";
+
+/** Opening and closing tags in balance and no bare ampersand: what an XML parser would trip over first. */
+function expectWellFormed(svg: string): void {
+  const open: string[] = [];
+  for (const [, close, name, selfClosing] of svg.matchAll(/<(\/?)([a-zA-Z]+)(?:\s[^<>]*?)?(\/?)>/g)) {
+    if (close) expect(open.pop()).toBe(name);
+    else if (!selfClosing) open.push(name!);
+  }
+  expect(open).toEqual([]);
+  expect(svg.replace(/&(amp|lt|gt|quot);/g, "")).not.toContain("&");
+  expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+}
+
+describe("similarityMatrixSvg", () => {
+  test("shows a value for every pair, and frames the best text of each picture", () => {
+    const svg = similarityMatrixSvg({
+      images: [dot, dot],
+      texts: ["a", "b", "c"],
+      values: [0.1, 0.3, 0.2, 0.25, 0, 0.2],
+    });
+    for (const value of ["0.10", "0.30", "0.20", "0.25", "0.00"]) expect(svg).toContain(`>${value}</text>`);
+    expect(svg.match(/<rect class="frame"/g)).toHaveLength(2);
+    expect([...svg.matchAll(/font-weight="700">([\d.]+)</g)].map(([, value]) => value)).toEqual(["0.30", "0.25"]);
+  });
+
+  test("stretches the colour over the values that occur", () => {
+    const svg = similarityMatrixSvg({ images: [dot], texts: ["a", "b"], values: [0.2, 0.3] });
+    expect(svg).toContain('fill-opacity="0.06"');
+    expect(svg).toContain('fill-opacity="1"');
+  });
+
+  test("is well formed whatever the captions hold", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.string({ unit: "binary" }), { minLength: 1, maxLength: 4 }),
+        fc.string(),
+        (texts, title) =>
+          expectWellFormed(similarityMatrixSvg({ title, images: [dot], texts, values: texts.map((_, j) => j / 10) })),
+      ),
+      { numRuns: 50 },
+    );
+  });
+});
+
+describe("curvesSvg", () => {
+  test("is well formed with an empty series, a constant, and values that are not finite", () => {
+    expectWellFormed(
+      curvesSvg({
+        title: "a < b",
+        panels: [
+          { title: "empty", series: [{ name: "none", points: [] }] },
+          { title: "constant", series: [{ name: "one", points: [[1, 5]] }] },
+          {
+            title: "broken",
+            series: [
+              {
+                name: "train",
+                points: [
+                  [0, 1],
+                  [1, Number.NaN],
+                  [2, 3],
+                  [3, Number.POSITIVE_INFINITY],
+                ],
+              },
+              {
+                name: "held out",
+                points: [
+                  [0, 2],
+                  [3, 1],
+                ],
+              },
+            ],
+          },
+        ],
+      }),
+    );
+  });
+
+  test("keeps a single spike of a long run and stays small", () => {
+    const points = Array.from({ length: 100_000 }, (_, i) => [i, i === 54_321 ? 100 : 0] as const);
+    const svg = curvesSvg({ panels: [{ title: "gradient norm", series: [{ name: "norm", points }] }] });
+    expect(svg.length).toBeLessThan(40_000);
+    const heights = [...svg.matchAll(/[ML][\d.]+ ([\d.]+)/g)].map(([, y]) => Number(y));
+    expect(Math.max(...heights) - Math.min(...heights)).toBeGreaterThan(100);
+  });
+});
+
+describe("text and numbers", () => {
+  test("wrapped text keeps its words and its room, and only cut text ends in an ellipsis", () => {
+    fc.assert(
+      fc.property(fc.string(), fc.integer({ min: 4, max: 30 }), fc.integer({ min: 1, max: 4 }), (text, room, count) => {
+        const lines = wrapText(text, room, count);
+        expect(lines.length).toBeLessThanOrEqual(count);
+        for (const line of lines) expect(textWidth(line)).toBeLessThanOrEqual(room);
+        if (!text.includes("…") && !lines.join("").includes("…")) {
+          expect(lines.join(" ")).toBe(text.split(/\s+/).filter(Boolean).join(" "));
+        }
+      }),
+    );
+    expect(truncateText("a photograph of a dog", 6)).toBe("a photogr…");
+  });
+
+  test("escaping leaves no markup and no character that XML forbids", () => {
+    expect(escapeXml('<a href="x">&\u0000\ud800')).toBe("&lt;a href=&quot;x&quot;&gt;&amp;\u{FFFD}\u{FFFD}");
+  });
+
+  test("ticks are round and inside the range", () => {
+    expect(ticks(0, 1, 5)).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1]);
+    expect(ticks(0.13, 0.37, 4)).toEqual([0.2, 0.3]);
+    fc.assert(
+      fc.property(
+        fc.double({ noNaN: true, min: -1e9, max: 1e9 }),
+        fc.double({ noNaN: true, min: 1e-6, max: 1e9 }),
+        (low, size) => {
+          const all = ticks(low, low + size, 4);
+          expect(all.length).toBeLessThanOrEqual(10);
+          for (const tick of all) {
+            expect(tick).toBeGreaterThanOrEqual(low - size * 1e-6 - Math.abs(low) * 1e-9);
+            expect(tick).toBeLessThanOrEqual(low + size * (1 + 1e-6) + Math.abs(low) * 1e-9);
+          }
+        },
+      ),
+    );
+  });
+});
