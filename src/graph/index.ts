@@ -1,0 +1,43 @@
+/**
+ * @file The compiler: tensors as nodes, their gradients, simplification, text and ONNX bytes.
+ * A model is a function from tensors to tensors; everything else is something done to the graph it makes.
+ */
+export { gradient } from "./gradient.js";
+export type { OnnxForm } from "./onnx/emitter.js";
+export { type OnnxOptions, onnxModel } from "./onnx/model.js";
+export {
+  add,
+  argMax,
+  compare,
+  concat,
+  constant,
+  div,
+  erf,
+  exp,
+  expand,
+  gather,
+  input,
+  layerNorm,
+  log,
+  type MatmulOptions,
+  matmul,
+  max,
+  mul,
+  neg,
+  pad,
+  range,
+  reshape,
+  scatterRows,
+  sigmoid,
+  slice,
+  softmax,
+  sqrt,
+  sub,
+  sum,
+  tanh,
+  transpose,
+} from "./operators/index.js";
+export { printGraph } from "./print.js";
+export { type Dim, dimProduct, formatShape, type Shape } from "./shape.js";
+export { inputsOf, simplify } from "./simplify.js";
+export type { DType, Operator, Tensor } from "./tensor.js";

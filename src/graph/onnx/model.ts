@@ -1,0 +1,154 @@
+/**
+ * @file A graph as the bytes of an ONNX model. Field numbers are those of onnx.proto3 (IR version 10, opset 21).
+ */
+import { type Dim, dimFactors } from "../shape.js";
+import { type DType, reachable, type Tensor, type Values } from "../tensor.js";
+import type { Emitter, OnnxAttribute, OnnxForm } from "./emitter.js";
+import { Message } from "./protobuf.js";
+
+const OPSET = 21;
+const dataType = { float32: 1, float64: 11, int32: 6, int64: 7, uint8: 2 } as const satisfies Record<DType, number>;
+
+export interface OnnxOptions {
+  readonly form?: OnnxForm;
+  /** Inputs to store in the file as constants, by name. */
+  readonly constants?: ReadonlyMap<string, { readonly data: Values; readonly shape: readonly number[] }>;
+}
+
+/** The bytes of an ONNX model whose inputs are the graph's `input`s and whose outputs bear the keys of `outputs`. */
+export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: OnnxOptions = {}): Uint8Array {
+  const nodes: Message[] = [];
+  const initializers: Message[] = [];
+  const graphInputs: Message[] = [];
+  const made = new Map<Tensor, readonly string[]>();
+  const constants = new Map<string, string>();
+  const order = reachable(Object.values(outputs));
+  let count = 0;
+  const fresh = () => `v${count++}`;
+
+  const initializer = (name: string, values: Values, shape: readonly number[], dtype: DType) => {
+    initializers.push(tensorMessage(values, shape, dtype).string(8, name));
+    return name;
+  };
+
+  const emitter: Emitter = {
+    form: options.form ?? "portable",
+    value: (tensor) => emitter.outputs(tensor)[0]!,
+    outputs: (tensor) => {
+      const names = made.get(tensor);
+      if (!names) throw new Error(`${tensor.operator.name} is used before it is emitted`);
+      return names;
+    },
+    input(name, tensor) {
+      const fixed = options.constants?.get(name);
+      if (fixed) return initializer(name, fixed.data, fixed.shape, tensor.dtype);
+      graphInputs.push(valueInfo(name, tensor));
+      return name;
+    },
+    node(type, inputs, attributes = {}, { domain = "", outputs: outputCount = 1 } = {}) {
+      const names = Array.from({ length: outputCount }, fresh);
+      const node = new Message();
+      for (const name of inputs) node.string(1, name);
+      for (const name of names) node.string(2, name);
+      node.string(3, `${type}_${names[0]}`).string(4, type);
+      for (const [name, value] of Object.entries(attributes)) node.message(5, attributeMessage(name, value));
+      nodes.push(domain === "" ? node : node.string(7, domain));
+      return names;
+    },
+    constant: (values, shape, dtype) => initializer(fresh(), values, shape, dtype),
+    int64(values) {
+      const key = values.join();
+      let name = constants.get(key);
+      if (!name) {
+        name = initializer(fresh(), BigInt64Array.from(values, BigInt), [values.length], "int64");
+        constants.set(key, name);
+      }
+      return name;
+    },
+    shape(shape) {
+      if (shape.every((dim) => typeof dim === "number")) return emitter.int64(shape);
+      const parts = shape.map((dim) => (typeof dim === "number" ? emitter.int64([dim]) : dimension(dim)));
+      return parts.length === 1 ? parts[0]! : emitter.node("Concat", parts, { axis: 0 })[0]!;
+    },
+    reshapeTarget(shape) {
+      const unknown = shape.filter((dim) => typeof dim !== "number").length;
+      return unknown === 1 ? emitter.int64(shape.map((dim) => (typeof dim === "number" ? dim : -1))) : emitter.shape(shape);
+    },
+  };
+
+  /** A symbolic dimension as an int64 list of one: the product of the symbols' sizes, read from the inputs' shapes. */
+  const dimensions = new Map<string, string>();
+  function dimension(dim: Dim): string {
+    const known = dimensions.get(String(dim));
+    if (known) return known;
+    const { count: factor, symbols } = dimFactors(dim);
+    const terms = symbols.map((symbol) => {
+      const carrier = order.find((t) => t.operator.name === "input" && t.shape.includes(symbol));
+      if (!carrier) throw new Error(`dimension ${symbol} is not the size of any input`);
+      const axis = carrier.shape.indexOf(symbol);
+      return emitter.node("Shape", [emitter.value(carrier)], { start: axis, end: axis + 1 })[0]!;
+    });
+    if (factor !== 1) terms.push(emitter.int64([factor]));
+    const name = terms.reduce((a, b) => emitter.node("Mul", [a, b])[0]!);
+    dimensions.set(String(dim), name);
+    return name;
+  }
+
+  // Inputs first: a dimension may be read from one that no node before has used.
+  for (const tensor of [...order].sort((a, b) => a.inputs.length - b.inputs.length).filter((t) => t.operator.name === "input")) {
+    made.set(tensor, tensor.operator.onnx(tensor, emitter));
+  }
+  for (const tensor of order) if (!made.has(tensor)) made.set(tensor, tensor.operator.onnx(tensor, emitter));
+
+  const graph = new Message().string(2, "diptych");
+  const results: Message[] = [];
+  for (const [name, tensor] of Object.entries(outputs)) {
+    nodes.push(new Message().string(1, emitter.value(tensor)).string(2, name).string(3, `output_${name}`).string(4, "Identity"));
+    results.push(valueInfo(name, tensor));
+  }
+  for (const node of nodes) graph.message(1, node);
+  for (const value of initializers) graph.message(5, value);
+  for (const value of graphInputs) graph.message(11, value);
+  for (const value of results) graph.message(12, value);
+  const opset = (domain: string, version: number) => new Message().string(1, domain).integer(2, version);
+  const model = new Message().integer(1, 10).string(2, "diptych").message(7, graph).message(8, opset("", OPSET));
+  if (options.form === "fast") model.message(8, opset("com.microsoft", 1));
+  return model.toBytes();
+}
+
+function tensorMessage(values: Values, shape: readonly number[], dtype: DType): Message {
+  const message = new Message();
+  for (const dim of shape) message.integer(1, dim);
+  message.integer(2, dataType[dtype]);
+  return message.bytes(9, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+}
+
+function valueInfo(name: string, tensor: Tensor): Message {
+  const shape = new Message();
+  for (const dim of tensor.shape) {
+    shape.message(1, typeof dim === "number" ? new Message().integer(1, dim) : new Message().string(2, dim));
+  }
+  const type = new Message().integer(1, dataType[tensor.dtype]).message(2, shape);
+  return new Message().string(1, name).message(2, new Message().message(1, type));
+}
+
+function attributeMessage(name: string, value: OnnxAttribute): Message {
+  const message = new Message().string(1, name);
+  if (typeof value === "number") return message.integer(3, value).integer(20, 2);
+  if (!("type" in value)) {
+    for (const item of value) message.integer(8, item);
+    return message.integer(20, 7);
+  }
+  switch (value.type) {
+    case "float":
+      return message.float(2, value.value).integer(20, 1);
+    case "string":
+      return message.string(4, value.value).integer(20, 3);
+    case "dtype":
+      return message.integer(3, dataType[value.value]).integer(20, 2);
+    case "scalar": {
+      const values = value.dtype === "float64" ? Float64Array.of(value.value) : Float32Array.of(value.value);
+      return message.message(5, tensorMessage(values, [1], value.dtype)).integer(20, 4);
+    }
+  }
+}

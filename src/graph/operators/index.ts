@@ -1,0 +1,8 @@
+/** @file Every operator, one family a file. */
+export * from "./elementwise.js";
+export * from "./indexing.js";
+export * from "./layout.js";
+export * from "./leaves.js";
+export * from "./matrix.js";
+export * from "./neural.js";
+export * from "./reduce.js";

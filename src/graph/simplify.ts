@@ -1,0 +1,151 @@
+/**
+ * @file Rewrites a graph into a smaller one with the same values.
+ * One pass from the inputs to the outputs: each tensor is rebuilt on its simplified inputs, local rules are tried until
+ * none fits, and equal tensors become one (hash-consing). What no output reaches is gone by construction.
+ */
+import {
+  constantOperator,
+  expandOperator,
+  inputOperator,
+  type MatmulAttributes,
+  matmulOperator,
+  mulOperator,
+  addOperator,
+  reshapeOperator,
+  subOperator,
+  sumOperator,
+  transposeOperator,
+  negOperator,
+} from "./operators/index.js";
+import { broadcastShapes, sameShape } from "./shape.js";
+import { apply, madeBy, type Operator, reachable, type Tensor } from "./tensor.js";
+
+/** The same outputs, simplified. */
+export function simplify(outputs: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  const simplified = new Map<Tensor, Tensor>();
+  const known = new Map<string, Tensor>();
+  const numbers = new Map<Tensor, number>();
+  const number = (t: Tensor) => {
+    if (!numbers.has(t)) numbers.set(t, numbers.size);
+    return numbers.get(t)!;
+  };
+  const unique = (t: Tensor): Tensor => {
+    if (madeBy(t, constantOperator) && t.attributes.values.length > 16) return t;
+    const key = JSON.stringify([t.operator.name, t.inputs.map(number), t.attributes, t.dtype], (_, value) =>
+      ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value,
+    );
+    const found = known.get(key);
+    if (!found) known.set(key, t);
+    return found ?? t;
+  };
+  for (const tensor of reachable(Object.values(outputs))) {
+    const inputs = tensor.inputs.map((x) => simplified.get(x)!);
+    let result = inputs.every((x, i) => x === tensor.inputs[i]) ? tensor : apply(tensor.operator, inputs, tensor.attributes);
+    for (let next = rewrite(result); next; next = rewrite(result)) result = next;
+    simplified.set(tensor, unique(result));
+  }
+  return Object.fromEntries(Object.entries(outputs).map(([name, t]) => [name, simplified.get(t)!]));
+}
+
+const rewrite = (t: Tensor): Tensor | undefined => {
+  for (const rule of rules) {
+    const result = rule(t);
+    if (result) return result;
+  }
+  return undefined;
+};
+
+/** The value of a one-element constant. */
+const scalarOf = (t: Tensor): number | undefined =>
+  madeBy(t, constantOperator) && t.attributes.values.length === 1 ? Number(t.attributes.values[0]) : undefined;
+
+const broadcasting: readonly Operator<unknown>[] = [addOperator, subOperator, mulOperator] as readonly Operator<unknown>[];
+
+const rules: readonly ((t: Tensor) => Tensor | undefined)[] = [
+  // reshape(reshape(x)) = reshape(x); a reshape to the same shape is nothing
+  (t) => {
+    if (!madeBy(t, reshapeOperator)) return undefined;
+    const [x] = t.inputs as [Tensor];
+    if (sameShape(x.shape, t.shape)) return x;
+    return madeBy(x, reshapeOperator) ? apply(reshapeOperator, x.inputs, t.attributes) : undefined;
+  },
+  // two transposes become one, or none
+  (t) => {
+    if (!madeBy(t, transposeOperator)) return undefined;
+    const { permutation } = t.attributes;
+    const [x] = t.inputs as [Tensor];
+    if (permutation.every((axis, i) => axis === i)) return x;
+    if (!madeBy(x, transposeOperator)) return undefined;
+    const inner = x.attributes.permutation;
+    return apply(transposeOperator, x.inputs, { permutation: permutation.map((axis) => inner[axis]!) });
+  },
+  // a transpose of the last two axes folds into a product
+  (t) => {
+    if (!madeBy(t, matmulOperator)) return undefined;
+    const flip = (x: Tensor) => {
+      if (!madeBy(x, transposeOperator)) return undefined;
+      const { permutation } = x.attributes;
+      const last = permutation.length - 1;
+      const swapsLast = permutation.every((axis, i) => axis === (i === last ? last - 1 : i === last - 1 ? last : i));
+      return swapsLast ? x.inputs[0] : undefined;
+    };
+    const [a, b, ...rest] = t.inputs as [Tensor, Tensor, ...Tensor[]];
+    const plainA = flip(a);
+    const plainB = flip(b);
+    if (!plainA && !plainB) return undefined;
+    return apply(matmulOperator, [plainA ?? a, plainB ?? b, ...rest], {
+      ...t.attributes,
+      transposeA: t.attributes.transposeA !== !!plainA,
+      transposeB: t.attributes.transposeB !== !!plainB,
+    });
+  },
+  // a number times a product is a product with another factor
+  (t) => {
+    if (!madeBy(t, mulOperator)) return undefined;
+    for (const [x, factor] of [
+      [t.inputs[0]!, scalarOf(t.inputs[1]!)],
+      [t.inputs[1]!, scalarOf(t.inputs[0]!)],
+    ] as const) {
+      if (factor === undefined || !sameShape(x.shape, t.shape)) continue;
+      if (factor === 1) return x;
+      if (madeBy(x, matmulOperator) && x.inputs.length === 2) {
+        const attributes: MatmulAttributes = { ...x.attributes, scale: x.attributes.scale * factor };
+        return apply(matmulOperator, x.inputs, attributes);
+      }
+      if (madeBy(x, mulOperator)) {
+        const inner = scalarOf(x.inputs[1]!);
+        if (inner !== undefined) return apply(mulOperator, [x.inputs[0]!, scaled(x.inputs[1]!, factor)], {});
+      }
+    }
+    return undefined;
+  },
+  // a + (−b) = a − b
+  (t) =>
+    madeBy(t, addOperator) && madeBy(t.inputs[1]!, negOperator)
+      ? apply(subOperator, [t.inputs[0]!, t.inputs[1]!.inputs[0]!], {})
+      : undefined,
+  // repeating before an operator that repeats by itself is needless
+  (t) => {
+    if (!broadcasting.includes(t.operator)) return undefined;
+    const inputs = t.inputs.map((x) => (madeBy(x, expandOperator) ? x.inputs[0]! : x));
+    if (inputs.every((x, i) => x === t.inputs[i])) return undefined;
+    return sameShape(broadcastShapes(inputs.map((x) => x.shape)), t.shape) ? apply(t.operator, inputs, t.attributes) : undefined;
+  },
+  // a sum over axes of size 1 is nothing
+  (t) =>
+    madeBy(t, sumOperator) && t.attributes.axes.every((axis) => t.inputs[0]!.shape[axis] === 1) ? t.inputs[0] : undefined,
+];
+
+function scaled(constant: Tensor, factor: number): Tensor {
+  if (!madeBy(constant, constantOperator)) throw new Error("not a constant");
+  const { values, shape, dtype } = constant.attributes;
+  const product = Array.from(values as ArrayLike<number | bigint>, (value) => Number(value) * factor);
+  return apply(constantOperator, [], { values: dtype === "float64" ? Float64Array.from(product) : Float32Array.from(product), shape, dtype });
+}
+
+/** Names of the graph's inputs, with their tensors, in the order of first use. */
+export function inputsOf(outputs: Readonly<Record<string, Tensor>>): Map<string, Tensor> {
+  const inputs = new Map<string, Tensor>();
+  for (const t of reachable(Object.values(outputs))) if (madeBy(t, inputOperator)) inputs.set(t.attributes.name, t);
+  return inputs;
+}
