@@ -1,0 +1,59 @@
+/**
+ * @file JSON from files that somebody else wrote: parsed strictly, checked by a schema, complaints in the user's terms.
+ * `JSON.parse` lets the last of two equal keys win silently; in a checkpoint that is damage or an attack.
+ */
+import { z } from "zod";
+import { DiptychError, nearestName } from "../errors.js";
+
+/** @throws DiptychError `BadJson` for broken JSON and for objects with two equal keys. `where` names the text in the message. */
+export function parseJson(text: string, where: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw badJson(`${where} is not JSON: ${(cause as SyntaxError).message}.`, cause);
+  }
+  const objects: Set<string>[] = [];
+  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|[{}]/gs)) {
+    if (token === "{") objects.push(new Set());
+    else if (token === "}") objects.pop();
+    else if (colon) {
+      const key: unknown = JSON.parse(string!);
+      if (typeof key !== "string") continue;
+      if (objects.at(-1)!.has(key)) throw badJson(`${where} has the name ${JSON.stringify(key)} twice.`);
+      objects.at(-1)!.add(key);
+    }
+  }
+  return value;
+}
+
+const badJson = (problem: string, cause?: unknown) =>
+  new DiptychError("BadJson", problem, "The file is damaged: fetch or write it again.", { cause });
+
+/** The value as the schema's type. @throws DiptychError `BadConfig` that names the first entry that does not fit. */
+export function checkJson<S extends z.ZodType>(schema: S, value: unknown, where: string): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const at = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0]!;
+    const near = nearestName(key, knownKeys(schema, issue.path));
+    throw new DiptychError(
+      "BadConfig",
+      `${where} sets ${[...issue.path, key].join(".")}, which Diptych does not know.`,
+      near ? `The nearest known name is ${near}; remove the entry if it is not needed.` : "Remove the entry.",
+    );
+  }
+  throw new DiptychError(
+    "BadConfig",
+    `${where}${at ? `, entry ${at}` : ""}: ${issue.message}.`,
+    "Correct the file, or fetch it again.",
+  );
+}
+
+function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let at: unknown = schema;
+  for (const key of path) at = at instanceof z.ZodObject ? at.shape[String(key)] : undefined;
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+}
