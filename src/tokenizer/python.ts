@@ -1,0 +1,23 @@
+/**
+ * @file Two methods of Python's `str` where JavaScript's namesakes answer otherwise. The reference is Python 3.11 with
+ * Unicode 14.
+ */
+
+/** Python's white space; JavaScript's `\s` lacks U+001C…1F and U+0085, and has U+FEFF. */
+const space = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
+
+/** `str.split()`: the pieces between runs of white space, none of them empty. */
+export function pythonSplit(text: string): string[] {
+  return text.split(space).filter((piece) => piece !== "");
+}
+
+/** Capitals that Unicode got after version 14. */
+const newerCapitals = /([\u1c89\ua7cb\ua7cc\ua7ce\ua7d2\ua7d4\ua7da\ua7dc\u{10d50}-\u{10d65}\u{16ea0}-\u{16eb8}])/u;
+
+/** `str.lower()`: as `toLowerCase`, final sigma included, but for capitals newer than the reference's Unicode. */
+export function pythonLower(text: string): string {
+  return text
+    .split(newerCapitals)
+    .map((piece, i) => (i % 2 === 1 ? piece : piece.toLowerCase()))
+    .join("");
+}

@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { createTokenizer, readTokenizerFiles, tokenize } from "../../src/tokenizer/index.js";
+import { loadClipTokenizer } from "../../src/tokenizer/node.js";
+import { hasShared, shared } from "../goldens.js";
+import { readJsonLines } from "./jsonLines.js";
+
+describe.skipIf(!hasShared)("the reference's tokenizer", async () => {
+  const tokenizer = await loadClipTokenizer();
+
+  test("gives the same ids for every text", () => {
+    const cases = readJsonLines<{
+      text: string;
+      clean: string;
+      ids: number[];
+      repair: boolean;
+      ids_open_clip?: number[];
+    }>("cases").filter((line) => !line.repair && !line.text.includes("&"));
+    expect(cases.length).toBeGreaterThan(1000);
+    const openClip = createTokenizer({
+      merges: tokenizer.merges,
+      startToken: "<start_of_text>",
+      endToken: "<end_of_text>",
+    });
+    for (const { text, ids, ids_open_clip } of cases) {
+      expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
+      expect(openClip.encode(text), JSON.stringify(text)).toEqual(ids_open_clip ?? ids);
+    }
+  });
+
+  test("cuts and pads, or refuses, texts of any length as the reference does", () => {
+    const lines = readJsonLines<{
+      text: string;
+      context_length: number;
+      openai_truncate: number[];
+      openai_error: string | null;
+    }>("context");
+    for (const { text, context_length: contextLength, openai_truncate, openai_error } of lines) {
+      const options = { contextLength, padTo: "context" } as const;
+      const cut = tokenize(tokenizer, [text], { ...options, truncate: true });
+      expect(cut.shape).toEqual([1, contextLength]);
+      expect([...cut.data]).toEqual(openai_truncate);
+      if (openai_error === null) expect(tokenize(tokenizer, [text], options)).toEqual(cut);
+      else expect(() => tokenize(tokenizer, [text], options)).toThrow("TextTooLong");
+    }
+  });
+
+  test("decodes ids to the same text", () => {
+    const lines = readJsonLines<{ ids: number[]; text: string }>("decode");
+    for (const { ids, text } of lines) expect(tokenizer.decode(ids)).toBe(text);
+  });
+
+  test("is the one that vocab.json and merges.txt describe", () => {
+    const read = (name: string) => readFileSync(shared(`goldens/models/vit-full.hf/${name}`), "utf8");
+    const fromFiles = readTokenizerFiles({ vocabulary: read("vocab.json"), merges: read("merges.txt") });
+    expect(fromFiles.merges).toEqual(tokenizer.merges);
+    expect(fromFiles.vocabulary).toEqual(tokenizer.vocabulary);
+  });
+});
