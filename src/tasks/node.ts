@@ -1,0 +1,41 @@
+/** @file The tasks in Node: a CLIP from a file or folder, over ONNX Runtime's native library and a pool of workers. */
+import { loadCheckpoint } from "../checkpoint/node.js";
+import type { Activation } from "../clip/index.js";
+import { createPicturePool } from "../image/node.js";
+import { nodeRuntime } from "../runtime/node.js";
+import { loadClipTokenizer } from "../tokenizer/node.js";
+import { type Clip, createClip, type PictureSource } from "./clip.js";
+
+export interface LoadClipOptions {
+  /** Where a file cannot say which activation it was trained with: `quick_gelu` for OpenAI's weights, `gelu` for most others. */
+  readonly activation?: Activation;
+  /** Threads of the model; as many as there are cores. */
+  readonly threads?: number;
+}
+
+/** CLIP's own vocabulary: a checkpoint of this size without tokenizer files means that one. */
+const clipVocabularySize = 49408;
+
+/**
+ * Opens a checkpoint: a folder that Diptych, open_clip or Hugging Face wrote, or a file of weights.
+ * @throws DiptychError when the file cannot be read, or does not fit its configuration.
+ */
+export async function loadClip(path: string, { activation, threads }: LoadClipOptions = {}): Promise<Clip> {
+  const checkpoint = await loadCheckpoint(path, activation === undefined ? {} : { activation });
+  const ownVocabulary = checkpoint.config.text.vocabularySize === clipVocabularySize;
+  const tokenizer = checkpoint.tokenizer ?? (ownVocabulary ? await loadClipTokenizer() : null);
+  const runtime = nodeRuntime(threads === undefined ? {} : { threads });
+  return createClip({ ...checkpoint, tokenizer }, runtime, pooledPictures());
+}
+
+/** Decoding and cropping in worker threads, which start with the first picture. */
+function pooledPictures(): PictureSource {
+  let pool: ReturnType<typeof createPicturePool> | undefined;
+  return {
+    crop: (source, config) => {
+      pool ??= createPicturePool();
+      return pool.run({ source, task: "crop", config });
+    },
+    dispose: async () => pool?.dispose(),
+  };
+}
