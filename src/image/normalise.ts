@@ -1,0 +1,32 @@
+/**
+ * @file From RGB bytes to the numbers that a model reads: torchvision's `ToTensor` and `Normalize`.
+ * Every step is rounded to single precision, as PyTorch does it, so the results are equal bit for bit.
+ */
+import { cropSize, type PreprocessConfig } from "./preprocess.js";
+
+/**
+ * `(x / 255 − mean) / std`, channels first: crops of bytes `[height, width, 3]` → `[N, 3, height, width]`.
+ * Writes into `out` where given; it must hold exactly that many.
+ */
+export function normalise(crops: readonly Uint8Array[], config: PreprocessConfig, out?: Float32Array): Float32Array {
+  const [height, width] = cropSize(config);
+  const pixels = height * width;
+  const result = out ?? new Float32Array(crops.length * 3 * pixels);
+  if (result.length !== crops.length * 3 * pixels || crops.some((crop) => crop.length !== pixels * 3)) {
+    throw new RangeError(`normalise: ${crops.length} crops of ${height}×${width}×3 into ${result.length} numbers`);
+  }
+  for (let channel = 0; channel < 3; channel++) {
+    const table = levels(config.mean[channel]!, config.std[channel]!);
+    crops.forEach((crop, n) => {
+      let to = (n * 3 + channel) * pixels;
+      for (let from = channel; from < crop.length; from += 3) result[to++] = table[crop[from]!]!;
+    });
+  }
+  return result;
+}
+
+/** The 256 values that a byte can become. */
+function levels(mean: number, std: number): Float32Array {
+  const { fround } = Math;
+  return Float32Array.from({ length: 256 }, (_, x) => fround(fround(x / 255) - fround(mean)) / fround(std));
+}

@@ -1,0 +1,121 @@
+/**
+ * @file Worker threads that turn picture files into crops beside the main thread. ONNX Runtime blocks that thread while a
+ * model runs, so jobs go to the workers the moment they are given: the next batch is cropped during this one's run.
+ */
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { DiptychError } from "../errors.js";
+import type { Augmentation } from "./crop.js";
+import type { DecodeOptions } from "./decode.js";
+import type { PreprocessConfig } from "./preprocess.js";
+import type { JobMessage, ReplyMessage } from "./worker.js";
+
+/** Decode a file (path or bytes, which are copied) and crop it as `cropPicture` or `augmentPicture` does. */
+export type PictureJob = DecodeOptions & {
+  readonly source: string | Uint8Array;
+  readonly config: PreprocessConfig;
+} & (
+    | { readonly task: "crop" }
+    /** `seed`: for `randomStream`, as (seed, epoch, index). */
+    | ({ readonly task: "augment"; readonly seed: readonly number[] } & Augmentation)
+  );
+
+export interface PicturePool {
+  /** The crop, RGB bytes `[height, width, 3]`. An error of one job leaves the others alone. */
+  run(job: PictureJob): Promise<Uint8Array>;
+  /** Ends the threads; jobs that are not done are rejected. */
+  dispose(): Promise<void>;
+}
+
+interface Pending {
+  readonly message: JobMessage;
+  resolve(crop: Uint8Array): void;
+  reject(error: Error): void;
+}
+
+/** A thread and what it was given and has not answered, oldest first. */
+interface Thread {
+  readonly worker: Worker;
+  readonly pending: Map<number, Pending>;
+}
+
+/** Opens a pool of `workers` threads, by default one a core. An idle pool does not keep the process alive. */
+export function createPicturePool(workers: number = availableParallelism()): PicturePool {
+  let nextId = 0;
+  let disposed = false;
+  const threads = new Set<Thread>();
+  for (let i = 0; i < workers; i++) threads.add(startThread());
+
+  function startThread(): Thread {
+    const worker = startWorker();
+    const pending = new Map<number, Pending>();
+    const thread = { worker, pending };
+    worker.unref();
+    worker.on("message", (reply: ReplyMessage) => {
+      const job = pending.get(reply.id);
+      pending.delete(reply.id);
+      if (pending.size === 0) worker.unref();
+      if ("crop" in reply) job?.resolve(reply.crop);
+      else job?.reject("refused" in reply ? new DiptychError(...reply.refused) : reply.failed);
+    });
+    let cause: unknown;
+    worker.on("error", (error) => {
+      cause = error;
+    });
+    worker.on("exit", () => replace(thread, cause));
+    return thread;
+  }
+
+  /** A thread that died takes the job that it was at with it; another thread takes over the rest. */
+  function replace(dead: Thread, cause: unknown): void {
+    threads.delete(dead);
+    if (disposed) return;
+    const [lost, ...rest] = dead.pending.values();
+    // A worker that dies without a job cannot start at all: starting it again would not end.
+    if (lost === undefined) return;
+    const thread = startThread();
+    threads.add(thread);
+    lost.reject(workerDied(lost.message.job, cause));
+    for (const job of rest) hand(thread, job);
+  }
+
+  function hand({ worker, pending }: Thread, job: Pending): void {
+    pending.set(job.message.id, job);
+    worker.ref();
+    worker.postMessage(job.message);
+  }
+
+  return {
+    run: (job) =>
+      new Promise((resolve, reject) => {
+        const [first, ...others] = threads;
+        if (disposed || first === undefined) throw new Error("createPicturePool: the pool has no threads (any more)");
+        const idlest = others.reduce((best, t) => (t.pending.size < best.pending.size ? t : best), first);
+        hand(idlest, { message: { id: nextId++, job }, resolve, reject });
+      }),
+    async dispose() {
+      disposed = true;
+      const unfinished = [...threads].flatMap(({ pending }) => [...pending.values()]);
+      await Promise.all([...threads].map(({ worker }) => worker.terminate()));
+      for (const { reject } of unfinished)
+        reject(new Error("The picture pool was disposed before this picture was done."));
+    },
+  };
+}
+
+/** From a checkout the rooms run as TypeScript, which a worker of Node 20 reads through tsx. */
+function startWorker(): Worker {
+  return import.meta.url.endsWith(".ts")
+    ? new Worker(new URL("./worker.ts", import.meta.url), { execArgv: ["--import", "tsx"] })
+    : new Worker(new URL("./worker.js", import.meta.url));
+}
+
+function workerDied({ name, source }: PictureJob, cause: unknown): DiptychError {
+  const picture = name ?? (typeof source === "string" ? source : "a picture");
+  return new DiptychError(
+    "WorkerDied",
+    `The thread that was reading ${picture} died (${cause instanceof Error ? cause.message : "no reason given"}).`,
+    "Leave this picture out, or give the process more memory.",
+    { cause },
+  );
+}
