@@ -11,16 +11,22 @@ import { parseSafetensors, type SafetensorsOptions, type StoredTensors, safetens
 import type { ByteSource } from "./source.js";
 import { type NamedTensor, readTensor } from "./storage.js";
 
-/** Runs `use` on the opened file and closes it. @throws DiptychError `CannotRead`. */
-export async function withFile<T>(file: string, use: (source: ByteSource) => Promise<T>): Promise<T> {
-  const handle = await open(file).catch((cause: Error) => {
-    throw new DiptychError("CannotRead", `${file} cannot be read: ${cause.message}.`, "Check the path.", { cause });
-  });
+/** Opens the files, runs `use` on them and closes them. @throws DiptychError `CannotRead`. */
+export async function withFiles<T>(files: readonly string[], use: (sources: ByteSource[]) => Promise<T>): Promise<T> {
+  const handles: FileHandle[] = [];
   try {
-    const { size } = await handle.stat();
-    return await use({ name: file, size, read: (position, into) => readFully(handle, file, position, into) });
+    const sources: ByteSource[] = [];
+    for (const file of files) {
+      const handle = await open(file).catch((cause: Error) => {
+        throw new DiptychError("CannotRead", `${file} cannot be read: ${cause.message}.`, "Check the path.", { cause });
+      });
+      handles.push(handle);
+      const { size } = await handle.stat();
+      sources.push({ name: file, size, read: (position, into) => readFully(handle, file, position, into) });
+    }
+    return await use(sources);
   } finally {
-    await handle.close();
+    for (const handle of handles) await handle.close();
   }
 }
 
@@ -39,8 +45,8 @@ async function readFully(handle: FileHandle, file: string, position: number, int
 export function readSafetensors(
   file: string,
 ): Promise<{ tensors: NamedTensor[]; metadata: StoredTensors["metadata"] }> {
-  return withFile(file, async (source) => {
-    const { tensors, metadata } = await parseSafetensors(source);
+  return withFiles([file], async ([source]) => {
+    const { tensors, metadata } = await parseSafetensors(source!);
     const read: NamedTensor[] = [];
     for (const tensor of tensors) read.push(await readTensor(tensor));
     return { tensors: read, metadata };

@@ -1,0 +1,122 @@
+/**
+ * @file Writes a checkpoint as a folder, in Diptych's own form, Hugging Face's or open_clip's. The folder appears whole or
+ * not at all; a training run's state goes along with the weights that it belongs to.
+ */
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { type Checkpoint, type FolderConfig, folderSchema } from "./checkpoint.js";
+import { exists, readSafetensors, replaceFolder, settledFolder, writeThrough } from "./files.js";
+import { toHuggingFaceConfig, toPreprocessor } from "./huggingFace.js";
+import { checkJson, parseJson } from "./json.js";
+import { type Dialect, dialects } from "./names.js";
+import { toOpenClipConfig } from "./openClip.js";
+import { safetensorsBytes, type WrittenType } from "./safetensors.js";
+import type { NamedTensor } from "./storage.js";
+import { huggingFaceTokenizer, tokenizerSettings, tokenizerTexts } from "./tokenizerFiles.js";
+
+export type FolderFormat = keyof typeof formats;
+
+/** What a run needs to go on: arenas by name, and anything that JSON can say. */
+export interface TrainingState {
+  readonly tensors: readonly NamedTensor[];
+  readonly state: unknown;
+}
+
+export interface SaveOptions {
+  readonly format?: FolderFormat;
+  /** Format of the weights; "F16" and "BF16" halve the file. */
+  readonly dtype?: WrittenType;
+  /** Always stored in float32. */
+  readonly training?: TrainingState;
+}
+
+type Saved = Omit<Checkpoint, "origin"> & { readonly origin?: string };
+
+interface Format {
+  readonly weights: string;
+  readonly dialect: Dialect;
+  /** Name → text of the files beside the weights. */
+  readonly texts: (checkpoint: Saved) => Readonly<Record<string, string>>;
+}
+
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+const formats = {
+  diptych: {
+    weights: "model.safetensors",
+    dialect: dialects.openClip,
+    texts: ({ config, preprocess, tokenizer, origin = "" }) => {
+      const settings = tokenizer ? { tokenizer: tokenizerSettings(tokenizer) } : {};
+      const file: FolderConfig = { format: "diptych", version: 1, model: config, preprocess, ...settings, origin };
+      return { "config.json": json(checkJson(folderSchema, file, "The config to save")) };
+    },
+  },
+  huggingFace: {
+    weights: "model.safetensors",
+    dialect: dialects.huggingFace,
+    texts: ({ config, preprocess, tokenizer }) => ({
+      "config.json": json(toHuggingFaceConfig(config)),
+      "preprocessor_config.json": json(toPreprocessor(preprocess)),
+      ...(tokenizer && huggingFaceTokenizer(tokenizer, config.text.contextLength)),
+    }),
+  },
+  openClip: {
+    weights: "open_clip_model.safetensors",
+    dialect: dialects.openClip,
+    texts: ({ config, preprocess }) => ({ "open_clip_config.json": json(toOpenClipConfig(config, preprocess)) }),
+  },
+} as const satisfies Record<string, Format>;
+
+/** Every name that a save may write: what else lies in a folder is not touched. */
+const ours = new Set([
+  ...["config.json", "model.safetensors", "open_clip_config.json", "open_clip_model.safetensors"],
+  ...["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"],
+  ...["training.json", "training.safetensors"],
+]);
+
+/**
+ * Saves a checkpoint as the folder `folder`, replacing what a save has written there before.
+ * @throws DiptychError `CannotWrite` (the old folder is then untouched), `CannotExpress` for what the format cannot say.
+ */
+export async function saveCheckpoint(folder: string, checkpoint: Saved, options: SaveOptions = {}): Promise<void> {
+  const { format = "diptych", dtype = "F32", training } = options;
+  const { weights, dialect, texts } = formats[format];
+  const { tokenizer } = checkpoint;
+  const files = { ...texts(checkpoint), ...(tokenizer && tokenizerTexts(tokenizer)) };
+  await replaceFolder(folder, ours, async (beside) => {
+    const write = (name: string, content: Iterable<Uint8Array> | string) =>
+      writeThrough(path.join(beside, name), content);
+    await write(weights, safetensorsBytes(tensorsAs(dialect, checkpoint.parameters), { dtype }));
+    for (const [name, text] of Object.entries(files)) await write(name, text);
+    if (!training) return;
+    await write("training.safetensors", safetensorsBytes(training.tensors));
+    await write("training.json", json(training.state));
+  });
+}
+
+/** The state that was saved along, or null where the folder holds none. */
+export async function loadTraining(given: string): Promise<TrainingState | null> {
+  const folder = await settledFolder(given);
+  const file = path.join(folder, "training.json");
+  if (!(await exists(file))) return null;
+  const state = parseJson(await readFile(file, "utf8"), file);
+  const { tensors } = await readSafetensors(path.join(folder, "training.safetensors"));
+  return { tensors, state };
+}
+
+/** The parameters under a dialect's names: joined ones cut into their parts, which share memory; the rest as it is. */
+function tensorsAs({ storedAs }: Dialect, parameters: Checkpoint["parameters"]): NamedTensor[] {
+  return [...parameters].flatMap(([name, { data, shape }]) => {
+    const { names, transposed } = storedAs(name);
+    if (transposed) return [{ name: names[0]!, shape: [...shape].reverse(), data: transpose(data, shape) }];
+    const size = data.length / names.length;
+    const rows = names.length === 1 ? shape : [shape[0]! / names.length, ...shape.slice(1)];
+    return names.map((part, i) => ({ name: part, shape: rows, data: data.subarray(i * size, (i + 1) * size) }));
+  });
+}
+
+function transpose(data: Float32Array, [rows, columns]: readonly number[]): Float32Array {
+  const to = new Float32Array(data.length);
+  for (let r = 0; r < rows!; r++) for (let c = 0; c < columns!; c++) to[c * rows! + r] = data[r * columns! + c]!;
+  return to;
+}
