@@ -1,0 +1,218 @@
+/**
+ * @file Training batches without end: pictures decoded ahead in a pool of workers, captions as ids.
+ * A batch is a function of (source, seed, epoch, step, rank): a resumed run equals the uninterrupted one bit for bit.
+ * What cannot be read is replaced by the sample at the next position of the epoch's order, which is such a function too.
+ */
+import { DiptychError } from "../errors.js";
+import { type Augmentation, normalise, type PreprocessConfig } from "../image/index.js";
+import type { PicturePool } from "../image/node.js";
+import type { Tokenizer } from "../tokenizer/index.js";
+import { groupRows } from "./group.js";
+import { chooseCaption, epochPermutation } from "./order.js";
+import type { Source } from "./source.js";
+
+/** B pairs, H×W pixels, L tokens. */
+export interface Batch {
+  /** `[B, 3, H, W]` */
+  readonly pixels: Float32Array;
+  /** `[B, L]`: start, ids, end, zeros */
+  readonly ids: Int32Array;
+  /** L: this batch's longest text, rounded up to a multiple of 4 so that few shapes occur, at most the context length. */
+  readonly length: number;
+  /** B */
+  readonly size: number;
+  /** `[B]`: rows of one number show and say the same and are not negatives of each other; numbers hold in this batch only. */
+  readonly group: Int32Array;
+  readonly position: Position;
+  /** How many of its texts were longer than the context. */
+  readonly truncated: number;
+}
+
+/** Where a run stands: both count from 0, `step` within its epoch. */
+export interface Position {
+  readonly epoch: number;
+  readonly step: number;
+}
+
+export interface BatchOptions {
+  /** Pairs in a batch of this rank. */
+  readonly batchSize: number;
+  readonly seed: number;
+  readonly tokenizer: Tokenizer;
+  readonly contextLength: number;
+  readonly preprocess: PreprocessConfig;
+  /** Null: the centre crop, as in evaluation. */
+  readonly augment: Augmentation | null;
+  readonly pool: PicturePool;
+  /** This process's number among `ranks`; together they see an epoch's pairs once. */
+  readonly rank?: number;
+  readonly ranks?: number;
+  /** The first batch's position: that behind the last one trained on. */
+  readonly start?: Position;
+  /** Batches whose pictures are in the workers' hands while one is trained on. */
+  readonly prefetch?: number;
+  /** Told once for each sample that cannot be read. */
+  readonly onUnreadable?: (error: DiptychError, key: string) => void;
+}
+
+/** So many samples in a row that cannot be read are no accident. */
+const mostUnreadable = 100;
+
+/** Steps in an epoch; the last incomplete batch is left out (other epochs leave out other samples). */
+export function stepsPerEpoch(length: number, batchSize: number, ranks = 1): number {
+  return Math.floor(length / (batchSize * ranks));
+}
+
+/**
+ * Batches from `start` on, epoch after epoch. Closing the generator (leaving its loop) waits for reads that are under way.
+ * @throws DiptychError "TooFewSamples" when the source does not fill one batch, "NothingReadable"
+ */
+export async function* batches(source: Source, options: BatchOptions): AsyncGenerator<Batch, void> {
+  const { prefetch = 2 } = options;
+  const submit = submitter(source, options);
+  const queue: Promise<SubmittedBatch>[] = [];
+  try {
+    for (const position of positions(source.length, options)) {
+      const submitted = submit(position);
+      submitted.catch(() => {}); // thrown when its turn comes
+      queue.push(submitted);
+      if (queue.length <= prefetch) continue;
+      const batch = await finish(await queue.shift()!, options);
+      await Promise.allSettled(queue); // the workers must hold their jobs before a running model blocks this thread
+      yield batch;
+    }
+  } finally {
+    await Promise.allSettled(queue);
+  }
+}
+
+function* positions(length: number, { batchSize, ranks = 1, start }: BatchOptions): Generator<Position, undefined> {
+  const steps = stepsPerEpoch(length, batchSize, ranks);
+  if (steps === 0) {
+    const problem = `${length} samples do not fill a batch of ${batchSize}${ranks > 1 ? ` on each of ${ranks} ranks` : ""}.`;
+    throw new DiptychError("TooFewSamples", problem, "Take a smaller batch, or repeat the source.");
+  }
+  for (let epoch = start?.epoch ?? 0, step = start?.step ?? 0; ; step++) {
+    if (step >= steps) {
+      epoch++;
+      step = 0;
+    }
+    yield { epoch, step };
+  }
+}
+
+/** A pair whose picture is with the pool. */
+interface SubmittedRow {
+  readonly crop: Promise<Uint8Array>;
+  readonly caption: string;
+  readonly captions: readonly string[];
+  /** The row again, with the next sample instead: for when `crop` fails for the sample's sake. */
+  replace(error: DiptychError): Promise<SubmittedRow>;
+}
+
+interface SubmittedBatch {
+  readonly position: Position;
+  readonly rows: readonly SubmittedRow[];
+}
+
+/** Reads a batch's samples and gives their pictures to the pool; resolves when the pool has all of them. */
+function submitter(source: Source, options: BatchOptions): (position: Position) => Promise<SubmittedBatch> {
+  const { batchSize, seed, pool, augment, preprocess: config, rank = 0, ranks = 1 } = options;
+  const unreadable = new Set<number>();
+
+  const submitRow = async (
+    epoch: number,
+    order: (position: number) => number,
+    place: number,
+    tries = 0,
+  ): Promise<SubmittedRow> => {
+    for (let attempt = tries; attempt < mostUnreadable; attempt++) {
+      const index = order((place + attempt) % source.length);
+      if (unreadable.has(index)) continue;
+      const skip = (error: unknown, key: string): void => {
+        if (!(error instanceof DiptychError)) throw error;
+        if (!unreadable.has(index)) options.onUnreadable?.(error, key);
+        unreadable.add(index);
+      };
+      try {
+        const { key, image, captions } = await source.read(index);
+        const crop = pool.run({
+          source: image,
+          name: key,
+          config,
+          ...(augment ? { task: "augment", ...augment, seed: [seed, epoch, index] } : { task: "crop" }),
+        });
+        crop.catch(() => {}); // awaited later, by finish
+        const replace = (error: DiptychError): Promise<SubmittedRow> => {
+          skip(error, key);
+          return submitRow(epoch, order, place, attempt + 1);
+        };
+        return { crop, caption: chooseCaption(captions, seed, epoch, index), captions, replace };
+      } catch (error) {
+        skip(error, `sample ${index}`);
+      }
+    }
+    const problem = `${mostUnreadable} samples of ${source.name} in a row cannot be read.`;
+    throw new DiptychError("NothingReadable", problem, "Look at what was reported for the first of them.");
+  };
+
+  return async ({ epoch, step }) => {
+    const order = epochPermutation(seed, epoch, source.length);
+    const first = step * batchSize * ranks + rank;
+    const rows = Array.from({ length: batchSize }, (_, row) => submitRow(epoch, order, first + row * ranks));
+    return { position: { epoch, step }, rows: await Promise.all(rows) };
+  };
+}
+
+/** Waits for the pictures and lays out the batch. */
+async function finish({ position, rows }: SubmittedBatch, options: BatchOptions): Promise<Batch> {
+  const pairs = await Promise.all(rows.map(cropped));
+  const texts = encodeCaptions(
+    pairs.map(({ row }) => row.caption),
+    options.tokenizer,
+    options.contextLength,
+  );
+  return {
+    pixels: normalise(
+      pairs.map(({ crop }) => crop),
+      options.preprocess,
+    ),
+    ids: texts.ids,
+    length: texts.length,
+    size: pairs.length,
+    group: groupRows(pairs.map(({ row }, i) => [texts.rows[i]!.join(" "), row.captions.join("\n")])),
+    position,
+    truncated: texts.truncated,
+  };
+}
+
+async function cropped(row: SubmittedRow): Promise<{ row: SubmittedRow; crop: Uint8Array }> {
+  try {
+    return { row, crop: await row.crop };
+  } catch (error) {
+    if (!(error instanceof DiptychError)) throw error;
+    return cropped(await row.replace(error));
+  }
+}
+
+interface EncodedCaptions {
+  readonly rows: readonly (readonly number[])[];
+  readonly ids: Int32Array;
+  readonly length: number;
+  readonly truncated: number;
+}
+
+/** Training cuts long captions, as the references' training does, and counts them. */
+function encodeCaptions(captions: readonly string[], tokenizer: Tokenizer, contextLength: number): EncodedCaptions {
+  let truncated = 0;
+  const rows = captions.map((caption) => {
+    const ids = tokenizer.encode(caption);
+    if (ids.length > contextLength - 2) truncated++;
+    return [tokenizer.startId, ...ids.slice(0, contextLength - 2), tokenizer.endId];
+  });
+  const longest = Math.max(...rows.map((row) => row.length));
+  const length = Math.min(Math.ceil(longest / 4) * 4, contextLength);
+  const ids = new Int32Array(rows.length * length);
+  for (const [i, row] of rows.entries()) ids.set(row, i * length);
+  return { rows, ids, length, truncated };
+}

@@ -1,0 +1,9 @@
+/**
+ * @file The data room's face (Node): sources of pairs, and training batches out of them.
+ */
+export { type Batch, type BatchOptions, batches, type Position, stepsPerEpoch } from "./batches.js";
+export { captions } from "./captions.js";
+export { openSource } from "./open.js";
+export { epochPermutation } from "./order.js";
+export type { ClassName, Sample, Source } from "./source.js";
+export { parseSourceSpec, type SourceSpec } from "./spec.js";

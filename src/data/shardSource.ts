@@ -1,0 +1,229 @@
+/**
+ * @file Pairs from tar shards as WebDataset lays them out: files of one sample share their path up to the first dot of the
+ * file name ("00/7.jpg", "00/7.txt"). Shards stay where they are: opening one lists its headers, reading a sample reads
+ * its bytes in place. The list takes about 300 bytes of memory a sample.
+ * Leaves out shards behind http and several pictures in one sample.
+ */
+import { type FileHandle, open } from "node:fs/promises";
+import path from "node:path";
+import { DiptychError } from "../errors.js";
+import { expandBraces } from "./braces.js";
+import { classCaptions, plainTemplates, readCaptions } from "./captions.js";
+import { classesOfFolders, labelFinder, readClasses } from "./classes.js";
+import { isMissing, isPicture, largestPicture } from "./pictureFile.js";
+import type { ClassName, Source } from "./source.js";
+import type { ShardsSpec } from "./spec.js";
+import { readCaptionTable } from "./tableSource.js";
+import { type ByteReader, tarMembers } from "./tar.js";
+
+/** Where bytes lie in a shard. */
+interface Span {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** The files of one sample, as far as they are of use. */
+interface Member {
+  readonly key: string;
+  readonly shard: Shard;
+  picture?: Span;
+  txt?: Span;
+  json?: Span;
+  cls?: Span;
+}
+
+interface Shard {
+  readonly name: string;
+  readonly file: FileHandle;
+  readonly bytes: ByteReader;
+}
+
+const longestText = 4 * 1024 * 1024; // bytes of one sample's caption file
+
+/**
+ * Opens shards. `base` is the folder that relative paths start from. A shard that is cut short keeps the samples before
+ * the cut; what is passed over stands in `problems`.
+ * @throws DiptychError "MissingFile", "MissingClasses", "UnknownClass", and a table's
+ */
+export async function openShards(spec: ShardsSpec, base: string): Promise<Source> {
+  const shards: Shard[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(shards.map(({ file }) => file.close()));
+  };
+  try {
+    for (const name of [spec.shards].flat().flatMap(expandBraces)) shards.push(await openShard(name, base));
+    return { ...(await listShards(shards, spec, base)), name: [spec.shards].flat().join(", "), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function openShard(name: string, base: string): Promise<Shard> {
+  try {
+    const file = await open(path.resolve(base, name));
+    return { name, file, bytes: byteReader(file, (await file.stat()).size) };
+  } catch (cause) {
+    if (!isMissing(cause)) throw cause;
+    throw new DiptychError("MissingFile", `The shard ${path.resolve(base, name)} cannot be read.`, "Check its path.", {
+      cause,
+    });
+  }
+}
+
+function byteReader(file: FileHandle, size: number): ByteReader {
+  return {
+    size,
+    read: async (offset, length) => {
+      const bytes = new Uint8Array(length);
+      const { bytesRead } = await file.read(bytes, 0, length, offset);
+      return bytes.subarray(0, bytesRead);
+    },
+  };
+}
+
+async function listShards(
+  shards: readonly Shard[],
+  spec: ShardsSpec,
+  base: string,
+): Promise<Omit<Source, "name" | "close">> {
+  const problems: string[] = [];
+  const members: Member[] = [];
+  for (const shard of shards) members.push(...(await shardMembers(shard, problems)));
+
+  if (spec.classes !== undefined || spec.templates !== undefined) return classSamples(members, spec, base, problems);
+  if (spec.captions !== undefined) {
+    const table = await readCaptionTable(spec.captions, base);
+    const texts = (member: Member): readonly string[] | undefined => table.captions.get(member.key);
+    const kept = complete(members, (member) => texts(member) !== undefined, "captions in the table", problems);
+    return captioned(kept, async (member) => texts(member)!, [...problems, ...table.problems]);
+  }
+  const kept = complete(members, (member) => captionSpan(member, spec) !== undefined, "captions", problems);
+  return captioned(kept, (member) => memberCaptions(member, spec), problems);
+}
+
+/** Groups a shard's files by sample. */
+async function shardMembers(shard: Shard, problems: string[]): Promise<Iterable<Member>> {
+  const members = new Map<string, Member>();
+  try {
+    for await (const { name, offset, size } of tarMembers(shard.bytes, shard.name)) {
+      const dot = name.indexOf(".", name.lastIndexOf("/") + 1);
+      if (dot < 0) continue;
+      const key = name.slice(0, dot);
+      const extension = name.slice(dot + 1).toLowerCase();
+      const member: Member = members.get(key) ?? { key, shard };
+      members.set(key, member);
+      if (isPicture(extension)) member.picture = { offset, size };
+      else if (extension === "txt" || extension === "json" || extension === "cls") member[extension] = { offset, size };
+    }
+  } catch (error) {
+    if (!(error instanceof DiptychError)) throw error;
+    problems.push(error.problem);
+  }
+  return members.values();
+}
+
+/** The members that can be learned from; how many cannot, and why, goes to `problems`. */
+function complete(
+  members: readonly Member[],
+  hasText: (member: Member) => boolean,
+  what: string,
+  problems: string[],
+): Member[] {
+  const report = (bad: readonly Member[], lack: string): void => {
+    if (bad.length)
+      problems.push(`${bad.length} of ${members.length} samples have no ${lack} (the first is ${nameOf(bad[0]!)}).`);
+  };
+  report(
+    members.filter((member) => !member.picture),
+    "picture",
+  );
+  report(
+    members.filter((member) => member.picture && !hasText(member)),
+    what,
+  );
+  return members.filter((member) => member.picture && hasText(member));
+}
+
+const nameOf = ({ key, shard }: Member): string => `${key} in ${shard.name}`;
+
+/** The reference's preference where a sample has both: the text; the JSON is then about where it came from. */
+function captionSpan(member: Member, spec: ShardsSpec): Span | undefined {
+  return spec.caption === undefined ? (member.txt ?? member.json) : member.json;
+}
+
+async function memberCaptions(member: Member, spec: ShardsSpec): Promise<string[]> {
+  const span = captionSpan(member, spec)!;
+  return readCaptions(
+    await readSpan(member, span, longestText),
+    span === member.json ? "json" : "txt",
+    nameOf(member),
+    spec.caption,
+  );
+}
+
+/** @param most bytes that such a file may have */
+async function readSpan(member: Member, { offset, size }: Span, most: number): Promise<Uint8Array> {
+  const bytes = size <= most ? await member.shard.bytes.read(offset, size) : null;
+  if (bytes?.length === size) return bytes;
+  const problem = bytes
+    ? `${member.shard.name} became shorter.`
+    : `${nameOf(member)} has a file of ${size} bytes, and ${most} is the most.`;
+  throw new DiptychError("UnreadableSample", problem, "Pack the shard again.");
+}
+
+const readPicture = (member: Member): Promise<Uint8Array> => readSpan(member, member.picture!, largestPicture);
+
+function captioned(
+  members: readonly Member[],
+  captions: (member: Member) => Promise<readonly string[]>,
+  problems: readonly string[],
+): Omit<Source, "name" | "close"> {
+  return {
+    length: members.length,
+    classes: [],
+    problems,
+    read: async (index) => {
+      const member = members[index]!;
+      const [image, texts] = await Promise.all([readPicture(member), captions(member)]);
+      return { key: nameOf(member), image, captions: texts };
+    },
+    captions: (index) => captions(members[index]!),
+  };
+}
+
+/** Samples whose class is their `.cls` entry or the folder that they lie in. */
+async function classSamples(
+  members: readonly Member[],
+  spec: ShardsSpec,
+  base: string,
+  problems: string[],
+): Promise<Omit<Source, "name" | "close">> {
+  const kept = complete(members, () => true, "class", problems);
+  const keys: string[] = [];
+  for (const member of kept) keys.push(member.cls ? await classEntry(member, member.cls) : folderOf(member.key));
+  const classes: ClassName[] =
+    spec.classes === undefined ? classesOfFolders(keys) : await readClasses(spec.classes, base);
+  const labelOf = labelFinder(classes);
+  const labels = Int32Array.from(kept, (member, i) => labelOf(keys[i]!, nameOf(member)));
+
+  const captionsOfLabel = classCaptions(classes, spec.templates ?? plainTemplates);
+  return {
+    length: kept.length,
+    classes,
+    problems,
+    read: async (index) => {
+      const member = kept[index]!;
+      const label = labels[index]!;
+      const image = await readPicture(member);
+      return { key: nameOf(member), image, captions: captionsOfLabel[label]!, label };
+    },
+    captions: async (index) => captionsOfLabel[labels[index]!]!,
+  };
+}
+
+async function classEntry(member: Member, span: Span): Promise<string> {
+  return new TextDecoder().decode(await readSpan(member, span, 1024)).trim();
+}
+
+const folderOf = (key: string): string => key.split("/").at(-2) ?? "";
