@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -37,8 +38,13 @@ const small: Checkpoint = {
   ),
   origin: "made by a test",
 };
+/** Comparing hashes is a hundred times faster than comparing the arrays element by element. */
+const hash = ({ buffer, byteOffset, byteLength }: Float32Array) =>
+  createHash("sha256")
+    .update(new Uint8Array(buffer, byteOffset, byteLength))
+    .digest("hex");
 const dataOf = ({ parameters }: Checkpoint) =>
-  [...parameters].map(([name, { data, shape }]) => [name, data, [...shape]]);
+  [...parameters].map(([name, { data, shape }]) => [name, hash(data), [...shape]]);
 
 describe("a saved checkpoint", () => {
   test.each(["diptych", "huggingFace", "openClip"] as const)(
@@ -201,7 +207,7 @@ describe.skipIf(!hasShared)("the references' files", () => {
     expect(read.config).toEqual(expected.config);
     const stored = new Map((await weights(reference)).tensors.map((tensor) => [tensor.name, tensor]));
     expect(read.parameters.size).toBe(stored.size);
-    for (const [key, { data }] of read.parameters) expect(data, key).toEqual(stored.get(key)!.data);
+    for (const [key, { data }] of read.parameters) expect(hash(data), key).toBe(hash(stored.get(key)!.data));
   });
 
   test("a complete Hugging Face folder brings its tokenizer and its preprocessing", async () => {
