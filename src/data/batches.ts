@@ -52,7 +52,7 @@ export interface BatchOptions {
   /** Batches whose pictures are in the workers' hands while one is trained on. */
   readonly prefetch?: number;
   /** Told once for each sample that cannot be read. */
-  readonly onUnreadable?: (error: DiptychError, key: string) => void;
+  readonly onUnreadable?: (error: DiptychError) => void;
 }
 
 /** So many samples in a row that cannot be read are no accident. */
@@ -106,8 +106,8 @@ interface SubmittedRow {
   readonly crop: Promise<Uint8Array>;
   readonly caption: string;
   readonly captions: readonly string[];
-  /** The row again, with the next sample instead: for when `crop` fails for the sample's sake. */
-  replace(error: DiptychError): Promise<SubmittedRow>;
+  /** The row with the next sample instead, for when `crop` fails; throws what is not the sample's fault. */
+  replace(error: unknown): Promise<SubmittedRow>;
 }
 
 interface SubmittedBatch {
@@ -118,42 +118,37 @@ interface SubmittedBatch {
 /** Reads a batch's samples and gives their pictures to the pool; resolves when the pool has all of them. */
 function submitter(source: Source, options: BatchOptions): (position: Position) => Promise<SubmittedBatch> {
   const { batchSize, seed, pool, augment, preprocess: config, rank = 0, ranks = 1 } = options;
-  const unreadable = new Set<number>();
+  const unreadable = new Map<number, DiptychError>();
 
   const submitRow = async (
     epoch: number,
     order: (position: number) => number,
     place: number,
-    tries = 0,
+    attempt = 0,
   ): Promise<SubmittedRow> => {
-    for (let attempt = tries; attempt < mostUnreadable; attempt++) {
-      const index = order((place + attempt) % source.length);
-      if (unreadable.has(index)) continue;
-      const skip = (error: unknown, key: string): void => {
-        if (!(error instanceof DiptychError)) throw error;
-        if (!unreadable.has(index)) options.onUnreadable?.(error, key);
-        unreadable.add(index);
-      };
-      try {
-        const { key, image, captions } = await source.read(index);
-        const crop = pool.run({
-          source: image,
-          name: key,
-          config,
-          ...(augment ? { task: "augment", ...augment, seed: [seed, epoch, index] } : { task: "crop" }),
-        });
-        crop.catch(() => {}); // awaited later, by finish
-        const replace = (error: DiptychError): Promise<SubmittedRow> => {
-          skip(error, key);
-          return submitRow(epoch, order, place, attempt + 1);
-        };
-        return { crop, caption: chooseCaption(captions, seed, epoch, index), captions, replace };
-      } catch (error) {
-        skip(error, `sample ${index}`);
-      }
+    const index = order((place + attempt) % source.length);
+    const replace = (error: unknown): Promise<SubmittedRow> => {
+      if (!(error instanceof DiptychError)) throw error;
+      if (!unreadable.has(index)) options.onUnreadable?.(error);
+      unreadable.set(index, error);
+      if (attempt + 1 === mostUnreadable) throw nothingReadable(source, error);
+      return submitRow(epoch, order, place, attempt + 1);
+    };
+    const known = unreadable.get(index);
+    if (known) return replace(known);
+    try {
+      const { key, image, captions } = await source.read(index);
+      const crop = pool.run({
+        source: image,
+        name: key,
+        config,
+        ...(augment ? { task: "augment", ...augment, seed: [seed, epoch, index] } : { task: "crop" }),
+      });
+      crop.catch(() => {}); // awaited later, by finish
+      return { crop, caption: chooseCaption(captions, seed, epoch, index), captions, replace };
+    } catch (error) {
+      return replace(error);
     }
-    const problem = `${mostUnreadable} samples of ${source.name} in a row cannot be read.`;
-    throw new DiptychError("NothingReadable", problem, "Look at what was reported for the first of them.");
   };
 
   return async ({ epoch, step }) => {
@@ -162,6 +157,11 @@ function submitter(source: Source, options: BatchOptions): (position: Position) 
     const rows = Array.from({ length: batchSize }, (_, row) => submitRow(epoch, order, first + row * ranks));
     return { position: { epoch, step }, rows: await Promise.all(rows) };
   };
+}
+
+function nothingReadable(source: Source, cause: DiptychError): DiptychError {
+  const problem = `${mostUnreadable} samples of ${source.name} in a row cannot be read; the last: ${cause.problem}`;
+  return new DiptychError("NothingReadable", problem, cause.remedy, { cause });
 }
 
 /** Waits for the pictures and lays out the batch. */
@@ -190,7 +190,6 @@ async function cropped(row: SubmittedRow): Promise<{ row: SubmittedRow; crop: Ui
   try {
     return { row, crop: await row.crop };
   } catch (error) {
-    if (!(error instanceof DiptychError)) throw error;
     return cropped(await row.replace(error));
   }
 }
