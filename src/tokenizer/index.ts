@@ -3,7 +3,7 @@
  * own vocabulary from a file.
  */
 export { type TokenizeOptions, tokenize } from "./batch.js";
-export { cleanText, type TextCleaning } from "./clean.js";
+export { cleanText, type TextCleaning, textCleanings } from "./clean.js";
 export { formatMerges, formatVocabulary, parseMerges, readTokenizerFiles, type TokenizerFiles } from "./files.js";
 export { createTokenizer, type Merge, type Tokenizer, type TokenizerOptions } from "./tokenizer.js";
 export { trainMerges } from "./train.js";

@@ -6,21 +6,40 @@
  * JavaScript's own `i` flag folds differently, so case is spelled out here. Two oddities of the original are kept: an
  * apostrophe and U+017F (long s) are a contraction, and U+0345 (combining iota) matches nothing and vanishes.
  */
+import { cleanText, type TextCleaning } from "./clean.js";
 
-/** Letters that IGNORECASE holds equal beyond ASCII's pairs. */
-const foldsToo: Readonly<Record<string, string>> = { s: "ſ", k: "K" };
-
-const anyCase = (literal: string): string =>
-  Array.from(literal, (character) => {
-    const lower = character.toLowerCase();
-    if (/[a-z]/.test(lower)) return `[${lower}${lower.toUpperCase()}${foldsToo[lower] ?? ""}]`;
-    return character.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
-  }).join("");
+/** From a text as it was given to its words; special tokens are words. */
+export type SplitWords = (text: string) => readonly string[];
 
 const contractions = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
 
-/** The expression that finds the words of a cleaned text; `specialTokens` are found whole, in any case. */
-export function splitPattern(specialTokens: readonly string[]): RegExp {
+export function splitWords(specialTokens: readonly string[], clean: TextCleaning): SplitWords {
+  if (clean === "huggingface") return splitWordsAsHuggingFace(specialTokens);
   const literals = [...specialTokens, ...contractions].map(anyCase).join("|");
-  return new RegExp(`${literals}|\\p{L}+|\\p{N}|[^\\p{White_Space}\\p{L}\\p{N}\\u0345]+`, "gu");
+  const words = new RegExp(`${literals}|\\p{L}+|\\p{N}|[^\\p{White_Space}\\p{L}\\p{N}\\u0345]+`, "gu");
+  return (text) => cleanText(text, clean).match(words) ?? [];
+}
+
+/** transformers' CLIPTokenizer: the same expression as it stands, and special tokens are found before cleaning. */
+function splitWordsAsHuggingFace(specialTokens: readonly string[]): SplitWords {
+  const special = new RegExp(`(${specialTokens.map(escapeLiteral).join("|")})`, "u");
+  const words = new RegExp(`${contractions.join("|")}|\\p{L}+|\\p{N}|[^\\p{White_Space}\\p{L}\\p{N}]+`, "gu");
+  return (text) =>
+    text
+      .split(special)
+      .flatMap((part, i) => (i % 2 === 1 ? [part] : (cleanText(part, "huggingface").match(words) ?? [])));
+}
+
+/** Letters that IGNORECASE holds equal beyond ASCII's pairs. */
+const foldsToo: Readonly<Record<string, string>> = { s: "ſ", k: "\u212a" };
+
+function anyCase(literal: string): string {
+  return Array.from(literal, (character) => {
+    const lower = character.toLowerCase();
+    return /[a-z]/.test(lower) ? `[${lower}${lower.toUpperCase()}${foldsToo[lower] ?? ""}]` : escapeLiteral(character);
+  }).join("");
+}
+
+function escapeLiteral(literal: string): string {
+  return literal.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }

@@ -6,8 +6,8 @@
  */
 import { DiptychError } from "../errors.js";
 import { byteOrder, byteSymbols, spell, wordEnd } from "./bytes.js";
-import { cleanText, type TextCleaning } from "./clean.js";
-import { splitPattern } from "./split.js";
+import type { TextCleaning } from "./clean.js";
+import { splitWords } from "./split.js";
 
 /** Two symbols that become one. Their place in the list is their priority: first learned, first applied. */
 export type Merge = readonly [left: string, right: string];
@@ -66,7 +66,7 @@ export function createTokenizer(options: TokenizerOptions): Tokenizer {
   const symbols = new Map(Array.from(vocabulary, ([symbol, value]) => [value, symbol]));
 
   const bpe = byteLevelBpe(merges, vocabularySize, id);
-  const pattern = splitPattern([startToken, endToken]);
+  const split = splitWords([startToken, endToken], clean);
   const specials: readonly (readonly [string, readonly number[]])[] = [
     [startToken, [startId]],
     [endToken, [endId]],
@@ -82,7 +82,7 @@ export function createTokenizer(options: TokenizerOptions): Tokenizer {
     clean,
     encode(text) {
       const ids: number[] = [];
-      for (const word of cleanText(text, clean).match(pattern) ?? []) {
+      for (const word of split(text)) {
         let wordIds = cache.get(word);
         if (wordIds === undefined) {
           wordIds = bpe(word);

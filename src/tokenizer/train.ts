@@ -7,8 +7,7 @@
  */
 import { DiptychError } from "../errors.js";
 import { byteOrder, byteSymbols, wordEnd } from "./bytes.js";
-import { cleanText } from "./clean.js";
-import { splitPattern } from "./split.js";
+import { splitWords } from "./split.js";
 import type { Merge } from "./tokenizer.js";
 
 /** 256 byte symbols, the same with a word's end, the start and the end token. */
@@ -73,10 +72,10 @@ export function trainMerges(captions: Iterable<string>, vocabularySize: number):
 }
 
 function countWords(captions: Iterable<string>, names: readonly string[]): Word[] {
-  const pattern = splitPattern([]);
+  const split = splitWords([], "lower");
   const counts = new Map<string, number>();
   for (const caption of captions) {
-    for (const word of cleanText(caption).match(pattern) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
+    for (const word of split(caption)) counts.set(word, (counts.get(word) ?? 0) + 1);
   }
   if (counts.size === 0) {
     throw new DiptychError(
