@@ -10,7 +10,8 @@ export {
   vitSchema,
 } from "./config.js";
 export { contrastiveLoss, l2Normalise, similarity } from "./contrastive.js";
-export { activations, attention, layerNorm, linear, type TransformerConfig, transformer } from "./layers.js";
+export { initialise } from "./initialise.js";
+export { attention, layerNorm, linear, type TransformerConfig, transformer } from "./layers.js";
 export { contrastiveModel, encodeImage, encodeText, imageEncoder, parameterTable, textEncoder } from "./model.js";
 export { Parameters } from "./parameters.js";
 export { type PresetName, presets } from "./presets.js";

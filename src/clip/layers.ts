@@ -17,9 +17,11 @@ import {
   sigmoid,
   slice,
   softmax,
+  sub,
   type Tensor,
   tanh,
   transpose,
+  withGradient,
 } from "../graph/index.js";
 import type { Activation } from "./config.js";
 import type { Parameters } from "./parameters.js";
@@ -32,22 +34,56 @@ export interface TransformerConfig {
   readonly mlpWidth: number;
 }
 
+const SQRT_2_PI = Math.sqrt(2 / Math.PI);
+
 const widthOf = (x: Tensor) => x.shape.at(-1) as number;
 
-/** x·Wᵀ + b: x `[R, in]`, weight `[out, in]`, bias `[out]`. */
-export const linear = (p: Parameters, x: Tensor, out: number): Tensor =>
-  matmul(x, p.get("weight", [out, widthOf(x)]), { transposeB: true, plus: p.get("bias", [out]) });
+/** scale · (x·Wᵀ + b): x `[R, in]`, weight `[out, in]`, bias `[out]`. */
+export function linear(p: Parameters, x: Tensor, out: number, scale = 1): Tensor {
+  const bias = p.get("bias", [out]);
+  const plus = scale === 1 ? bias : mul(bias, scale);
+  return matmul(x, p.get("weight", [out, widthOf(x)]), { transposeB: true, plus, scale });
+}
 
 export const layerNorm = (p: Parameters, x: Tensor): Tensor =>
   normalise(x, p.get("weight", [widthOf(x)]), p.get("bias", [widthOf(x)]));
 
-export const activations: { readonly [K in Activation]: (x: Tensor) => Tensor } = {
-  quick_gelu: (x) => mul(x, sigmoid(mul(x, 1.702))),
-  gelu: (x) => mul(mul(x, 0.5), add(erf(mul(x, Math.SQRT1_2)), 1)),
+/** An activation as outer · f(inner · x): the factors cost nothing in the products before and after, f a pass each. */
+interface Factored {
+  readonly inner: number;
+  readonly f: (x: Tensor) => Tensor;
+  readonly outer: number;
+}
+
+const factored: { readonly [K in Activation]: Factored } = {
+  quick_gelu: { inner: 1.702, f: swish, outer: 1 / 1.702 },
+  gelu: { inner: Math.SQRT1_2, f: (x) => mul(x, add(erf(x), 1)), outer: Math.SQRT1_2 },
   // ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
-  gelu_tanh: (x) =>
-    mul(mul(x, 0.5), add(tanh(mul(mul(x, add(mul(mul(x, x), 0.044715), 1)), Math.sqrt(2 / Math.PI))), 1)),
+  gelu_tanh: {
+    inner: 1,
+    f: (x) => mul(x, add(tanh(mul(x, add(mul(mul(x, x), 0.044715 * SQRT_2_PI), SQRT_2_PI))), 1)),
+    outer: 0.5,
+  },
 };
+
+/** x·σ(x); its derivative σ(x)·(1 + x − x·σ(x)) reuses both results of the forward pass. */
+function swish(x: Tensor): Tensor {
+  const gate = sigmoid(x);
+  const y = mul(x, gate);
+  return withGradient(y, x, (dy) => mul(mul(dy, gate), add(sub(x, y), 1)));
+}
+
+/** The two-layer perceptron of a block: x `[R, D]` → `[R, D]`. */
+function mlp(p: Parameters, x: Tensor, hiddenWidth: number, activation: Activation): Tensor {
+  const { inner, f, outer } = factored[activation];
+  const hidden = f(linear(p.at("c_fc"), x, hiddenWidth, inner)); // [R, hidden]
+  const out = p.at("c_proj");
+  return matmul(hidden, out.get("weight", [widthOf(x), hiddenWidth]), {
+    transposeB: true,
+    plus: out.get("bias", [widthOf(x)]),
+    scale: outer,
+  });
+}
 
 /** Multi-head self-attention (Vaswani et al. 2017): x `[R, D]`; `mask` is added to the scores `[B, H, T, T]`. */
 export function attention(p: Parameters, x: Tensor, batch: Dim, tokens: Dim, heads: number, mask?: Tensor): Tensor {
@@ -79,8 +115,7 @@ export function transformer(
 ): Tensor {
   for (const block of p.list("resblocks", config.layers)) {
     x = add(x, attention(block.at("attn"), layerNorm(block.at("ln_1"), x), batch, tokens, config.heads, mask));
-    const hidden = linear(block.at("mlp.c_fc"), layerNorm(block.at("ln_2"), x), config.mlpWidth);
-    x = add(x, linear(block.at("mlp.c_proj"), activations[activation](hidden), config.width));
+    x = add(x, mlp(block.at("mlp"), layerNorm(block.at("ln_2"), x), config.mlpWidth, activation));
   }
   return x;
 }

@@ -14,7 +14,8 @@ export const encodeImage = (config: ClipConfig, p: Parameters, pixels: Tensor): 
 export const encodeText = (config: ClipConfig, p: Parameters, ids: Tensor): Tensor =>
   textTransformer(config.text, config.activation, config.embedSize, p, ids);
 
-const pixelsInput = ({ image: { imageSize } }: ClipConfig, batch: Dim) => input("pixels", [batch, 3, imageSize, imageSize]);
+const pixelsInput = ({ image: { imageSize } }: ClipConfig, batch: Dim) =>
+  input("pixels", [batch, 3, imageSize, imageSize]);
 
 /** The picture tower as a graph: input `pixels`, output `image_features`. */
 export const imageEncoder = (config: ClipConfig, batch: Dim = "B") => ({
@@ -37,7 +38,9 @@ export function contrastiveModel(config: ClipConfig, batch: Dim = "B", length: D
 }
 
 /** Name and shape of every parameter, in the order of the names. */
-export function parameterTable(config: ClipConfig): readonly { readonly name: string; readonly shape: readonly number[] }[] {
+export function parameterTable(
+  config: ClipConfig,
+): readonly { readonly name: string; readonly shape: readonly number[] }[] {
   return [...contrastiveModel(config).parameters]
     .map(([name, tensor]) => ({ name, shape: tensor.shape as readonly number[] }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -5,8 +5,12 @@ const vit = (imageSize: number, patchSize: number, width: number, layers: number
   ({ kind: "vit", imageSize, patchSize, width, layers, heads, mlpWidth: 4 * width }) as const;
 const text = (width: number, heads: number, layers = 12, contextLength = 77, vocabularySize = 49408) =>
   ({ contextLength, vocabularySize, width, layers, heads, mlpWidth: 4 * width }) as const;
-const clip = (embedSize: number, image: ClipConfig["image"], textTower: ClipConfig["text"]): ClipConfig =>
-  ({ embedSize, activation: "quick_gelu", image, text: textTower });
+const clip = (embedSize: number, image: ClipConfig["image"], textTower: ClipConfig["text"]): ClipConfig => ({
+  embedSize,
+  activation: "quick_gelu",
+  image,
+  text: textTower,
+});
 
 /** The activation is OpenAI's; other weights of the same sizes may want `gelu`. */
 export const presets = {

@@ -38,7 +38,10 @@ export function textTransformer(
   const x = transformer(config, activation, p.at("transformer"), rows, batch, length, causalMask(positions));
   const endOfText = compare(argMax(ids, 1), "equal", positions); // [B, L], 1 at end of text
   const pooled = matmul(reshape(endOfText, [batch, 1, length]), reshape(x, [batch, length, width])); // [B, 1, D]
-  return matmul(layerNorm(p.at("ln_final"), reshape(pooled, [batch, width])), p.get("text_projection", [width, embedSize]));
+  return matmul(
+    layerNorm(p.at("ln_final"), reshape(pooled, [batch, width])),
+    p.get("text_projection", [width, embedSize]),
+  );
 }
 
 /** `[L, L]`: 0 where a token may look, and a number whose exponential is zero where it would see what follows. */

@@ -2,8 +2,7 @@
  * @file Reverse-mode differentiation from graph to graph (Griewank & Walther 2008, ch. 3).
  * The result is made of the same operators, so it is simplified, printed and run like any other graph.
  */
-import { add } from "./operators/index.js";
-import { constant, expand, scalarLike } from "./operators/index.js";
+import { add, constant, expand, scalarLike } from "./operators/index.js";
 import { reachable, type Tensor } from "./tensor.js";
 
 /**
@@ -11,7 +10,8 @@ import { reachable, type Tensor } from "./tensor.js";
  * @param loss a scalar (shape `[]` or all ones), or any tensor if `seed` gives the gradient with respect to it
  */
 export function gradient(loss: Tensor, of: readonly Tensor[], seed?: Tensor): Tensor[] {
-  if (!seed && loss.shape.some((dim) => dim !== 1)) throw new Error(`gradient of a loss of shape [${loss.shape}], which is no scalar`);
+  if (!seed && loss.shape.some((dim) => dim !== 1))
+    throw new Error(`gradient of a loss of shape [${loss.shape}], which is no scalar`);
   const order = reachable([loss]);
   const wanted = new Set(of);
   // Only tensors on a path from `of` to the loss need a gradient.

@@ -36,6 +36,7 @@ export {
   sum,
   tanh,
   transpose,
+  withGradient,
 } from "./operators/index.js";
 export { printGraph } from "./print.js";
 export { type Dim, dimProduct, formatShape, type Shape } from "./shape.js";

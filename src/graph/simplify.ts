@@ -4,18 +4,19 @@
  * none fits, and equal tensors become one (hash-consing). What no output reaches is gone by construction.
  */
 import {
+  addOperator,
   constantOperator,
   expandOperator,
   inputOperator,
   type MatmulAttributes,
   matmulOperator,
   mulOperator,
-  addOperator,
+  negOperator,
   reshapeOperator,
   subOperator,
   sumOperator,
   transposeOperator,
-  negOperator,
+  withGradientOperator,
 } from "./operators/index.js";
 import { broadcastShapes, sameShape } from "./shape.js";
 import { apply, madeBy, type Operator, reachable, type Tensor } from "./tensor.js";
@@ -38,18 +39,33 @@ export function simplify(outputs: Readonly<Record<string, Tensor>>): Record<stri
     if (!found) known.set(key, t);
     return found ?? t;
   };
-  for (const tensor of reachable(Object.values(outputs))) {
+  const order = reachable(Object.values(outputs));
+  const uses = new Map<Tensor, number>();
+  for (const tensor of [...Object.values(outputs), ...order.flatMap((t) => t.inputs)]) count(uses, tensor, 1);
+  const usesOfSimplified = new Map<Tensor, number>();
+  const usedOnce = (t: Tensor) => (usesOfSimplified.get(t) ?? 1) === 1;
+  for (const tensor of order) {
     const inputs = tensor.inputs.map((x) => simplified.get(x)!);
-    let result = inputs.every((x, i) => x === tensor.inputs[i]) ? tensor : apply(tensor.operator, inputs, tensor.attributes);
-    for (let next = rewrite(result); next; next = rewrite(result)) result = next;
-    simplified.set(tensor, unique(result));
+    let result = inputs.every((x, i) => x === tensor.inputs[i])
+      ? tensor
+      : apply(tensor.operator, inputs, tensor.attributes);
+    for (let next = rewrite(result, usedOnce); next; next = rewrite(result, usedOnce)) result = next;
+    result = unique(result);
+    simplified.set(tensor, result);
+    count(usesOfSimplified, result, uses.get(tensor)!);
   }
   return Object.fromEntries(Object.entries(outputs).map(([name, t]) => [name, simplified.get(t)!]));
 }
 
-const rewrite = (t: Tensor): Tensor | undefined => {
+const count = (counts: Map<Tensor, number>, tensor: Tensor, by: number) =>
+  counts.set(tensor, (counts.get(tensor) ?? 0) + by);
+
+/** A local rewriting, or undefined where it does not fit. */
+type Rule = (t: Tensor, usedOnce: (x: Tensor) => boolean) => Tensor | undefined;
+
+const rewrite: Rule = (t, usedOnce) => {
   for (const rule of rules) {
-    const result = rule(t);
+    const result = rule(t, usedOnce);
     if (result) return result;
   }
   return undefined;
@@ -59,9 +75,13 @@ const rewrite = (t: Tensor): Tensor | undefined => {
 const scalarOf = (t: Tensor): number | undefined =>
   madeBy(t, constantOperator) && t.attributes.values.length === 1 ? Number(t.attributes.values[0]) : undefined;
 
-const broadcasting: readonly Operator<unknown>[] = [addOperator, subOperator, mulOperator] as readonly Operator<unknown>[];
+const broadcasting: readonly Operator<unknown>[] = [
+  addOperator,
+  subOperator,
+  mulOperator,
+] as readonly Operator<unknown>[];
 
-const rules: readonly ((t: Tensor) => Tensor | undefined)[] = [
+const rules: readonly Rule[] = [
   // reshape(reshape(x)) = reshape(x); a reshape to the same shape is nothing
   (t) => {
     if (!madeBy(t, reshapeOperator)) return undefined;
@@ -100,7 +120,7 @@ const rules: readonly ((t: Tensor) => Tensor | undefined)[] = [
     });
   },
   // a number times a product is a product with another factor
-  (t) => {
+  (t, usedOnce) => {
     if (!madeBy(t, mulOperator)) return undefined;
     for (const [x, factor] of [
       [t.inputs[0]!, scalarOf(t.inputs[1]!)],
@@ -108,7 +128,7 @@ const rules: readonly ((t: Tensor) => Tensor | undefined)[] = [
     ] as const) {
       if (factor === undefined || !sameShape(x.shape, t.shape)) continue;
       if (factor === 1) return x;
-      if (madeBy(x, matmulOperator) && x.inputs.length === 2) {
+      if (madeBy(x, matmulOperator) && x.inputs.length === 2 && usedOnce(x)) {
         const attributes: MatmulAttributes = { ...x.attributes, scale: x.attributes.scale * factor };
         return apply(matmulOperator, x.inputs, attributes);
       }
@@ -124,23 +144,47 @@ const rules: readonly ((t: Tensor) => Tensor | undefined)[] = [
     madeBy(t, addOperator) && madeBy(t.inputs[1]!, negOperator)
       ? apply(subOperator, [t.inputs[0]!, t.inputs[1]!.inputs[0]!], {})
       : undefined,
+  // a sum with a product of matrices is that product with an added term: gradients accumulate in place of a pass of their own
+  (t, usedOnce) => {
+    if (!madeBy(t, addOperator)) return undefined;
+    for (const [x, other] of [
+      [t.inputs[1]!, t.inputs[0]!],
+      [t.inputs[0]!, t.inputs[1]!],
+    ] as const) {
+      const product = madeBy(x, matmulOperator) && x.inputs.length === 2 && x.shape.length === 2 && usedOnce(x);
+      if (product && sameShape(x.shape, other.shape)) {
+        return apply(matmulOperator, [...x.inputs, other], x.attributes);
+      }
+    }
+    return undefined;
+  },
   // repeating before an operator that repeats by itself is needless
   (t) => {
     if (!broadcasting.includes(t.operator)) return undefined;
     const inputs = t.inputs.map((x) => (madeBy(x, expandOperator) ? x.inputs[0]! : x));
     if (inputs.every((x, i) => x === t.inputs[i])) return undefined;
-    return sameShape(broadcastShapes(inputs.map((x) => x.shape)), t.shape) ? apply(t.operator, inputs, t.attributes) : undefined;
+    return sameShape(broadcastShapes(inputs.map((x) => x.shape)), t.shape)
+      ? apply(t.operator, inputs, t.attributes)
+      : undefined;
   },
+  // once gradients are taken, how they were to be taken does not matter
+  (t) => (madeBy(t, withGradientOperator) ? t.inputs[0] : undefined),
   // a sum over axes of size 1 is nothing
   (t) =>
-    madeBy(t, sumOperator) && t.attributes.axes.every((axis) => t.inputs[0]!.shape[axis] === 1) ? t.inputs[0] : undefined,
+    madeBy(t, sumOperator) && t.attributes.axes.every((axis) => t.inputs[0]!.shape[axis] === 1)
+      ? t.inputs[0]
+      : undefined,
 ];
 
 function scaled(constant: Tensor, factor: number): Tensor {
   if (!madeBy(constant, constantOperator)) throw new Error("not a constant");
   const { values, shape, dtype } = constant.attributes;
   const product = Array.from(values as ArrayLike<number | bigint>, (value) => Number(value) * factor);
-  return apply(constantOperator, [], { values: dtype === "float64" ? Float64Array.from(product) : Float32Array.from(product), shape, dtype });
+  return apply(constantOperator, [], {
+    values: dtype === "float64" ? Float64Array.from(product) : Float32Array.from(product),
+    shape,
+    dtype,
+  });
 }
 
 /** Names of the graph's inputs, with their tensors, in the order of first use. */

@@ -5,7 +5,11 @@ import type { Program, Runtime, TensorData } from "./index.js";
 
 type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor">;
 
-export function onnxRuntime(ort: OrtModule, name: string, sessionOptions: Ort.InferenceSession.SessionOptions): Runtime {
+export function onnxRuntime(
+  ort: OrtModule,
+  name: string,
+  sessionOptions: Ort.InferenceSession.SessionOptions,
+): Runtime {
   const toOrt = ({ data, shape }: TensorData): Ort.Tensor => {
     if (data instanceof Float32Array) return new ort.Tensor("float32", data, shape);
     if (data instanceof Int32Array) return new ort.Tensor("int32", data, shape);

@@ -4,4 +4,5 @@ import type { Runtime } from "./index.js";
 import { onnxRuntime } from "./session.js";
 
 /** @param ort the module `onnxruntime-web`; set `ort.env.wasm.wasmPaths` before if its files lie elsewhere. */
-export const webRuntime = (ort: typeof Ort): Runtime => onnxRuntime(ort, "wasm (onnxruntime-web)", { executionProviders: ["wasm"] });
+export const webRuntime = (ort: typeof Ort): Runtime =>
+  onnxRuntime(ort, "wasm (onnxruntime-web)", { executionProviders: ["wasm"] });

@@ -72,7 +72,9 @@ export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: On
     },
     reshapeTarget(shape) {
       const unknown = shape.filter((dim) => typeof dim !== "number").length;
-      return unknown === 1 ? emitter.int64(shape.map((dim) => (typeof dim === "number" ? dim : -1))) : emitter.shape(shape);
+      return unknown === 1
+        ? emitter.int64(shape.map((dim) => (typeof dim === "number" ? dim : -1)))
+        : emitter.shape(shape);
     },
   };
 
@@ -95,7 +97,9 @@ export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: On
   }
 
   // Inputs first: a dimension may be read from one that no node before has used.
-  for (const tensor of [...order].sort((a, b) => a.inputs.length - b.inputs.length).filter((t) => t.operator.name === "input")) {
+  for (const tensor of [...order]
+    .sort((a, b) => a.inputs.length - b.inputs.length)
+    .filter((t) => t.operator.name === "input")) {
     made.set(tensor, tensor.operator.onnx(tensor, emitter));
   }
   for (const tensor of order) if (!made.has(tensor)) made.set(tensor, tensor.operator.onnx(tensor, emitter));
@@ -103,7 +107,9 @@ export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: On
   const graph = new Message().string(2, "diptych");
   const results: Message[] = [];
   for (const [name, tensor] of Object.entries(outputs)) {
-    nodes.push(new Message().string(1, emitter.value(tensor)).string(2, name).string(3, `output_${name}`).string(4, "Identity"));
+    nodes.push(
+      new Message().string(1, emitter.value(tensor)).string(2, name).string(3, `output_${name}`).string(4, "Identity"),
+    );
     results.push(valueInfo(name, tensor));
   }
   for (const node of nodes) graph.message(1, node);

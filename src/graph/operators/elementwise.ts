@@ -75,7 +75,9 @@ export const compareOperator: Operator<{ readonly relation: "equal" | "greater" 
   gradient: () => [null, null],
   onnx: (result, emit) => {
     const type = { equal: "Equal", greater: "Greater" }[result.attributes.relation];
-    return emit.node("Cast", emit.node(type, result.inputs.map(emit.value)), { to: { type: "dtype", value: "float32" } });
+    return emit.node("Cast", emit.node(type, result.inputs.map(emit.value)), {
+      to: { type: "dtype", value: "float32" },
+    });
   },
 };
 

@@ -5,4 +5,5 @@ export * from "./layout.js";
 export * from "./leaves.js";
 export * from "./matrix.js";
 export * from "./neural.js";
+export * from "./override.js";
 export * from "./reduce.js";

@@ -1,15 +1,15 @@
 /** @file Operators whose operands are indices: table look-up, its gradient, the place of the largest value. */
 import type { Dim } from "../shape.js";
-import { axisOf, formatShape } from "../shape.js";
+import { axisOf, dimProduct, formatShape } from "../shape.js";
 import { apply, type Operator, type Tensor } from "../tensor.js";
 import { reshape } from "./layout.js";
-import { dimProduct } from "../shape.js";
 
 /** rows[i…] = table[ids[i…]]: table `[V, D]`, ids `[…]` → `[…, D]`. */
 export const gatherOperator: Operator<Readonly<Record<string, never>>> = {
   name: "gather",
   shape: ([table, ids]) => {
-    if (table!.shape.length !== 2) throw new Error(`gather from ${formatShape(table!.shape)}, which is no table of rows`);
+    if (table!.shape.length !== 2)
+      throw new Error(`gather from ${formatShape(table!.shape)}, which is no table of rows`);
     return [...ids!.shape, table!.shape[1]!];
   },
   gradient: ({ inputs: [table, ids] }, dy) => {
@@ -34,7 +34,9 @@ export const scatterRowsOperator: Operator<{ readonly count: number }> = {
     });
     const [indices] = emit.node("Cast", [emit.value(ids!)], { to: { type: "dtype", value: "int64" } });
     const [column] = emit.node("Unsqueeze", [indices!, emit.int64([1])]);
-    return emit.node("ScatterND", [zeros!, column!, emit.value(rows!)], { reduction: { type: "string", value: "add" } });
+    return emit.node("ScatterND", [zeros!, column!, emit.value(rows!)], {
+      reduction: { type: "string", value: "add" },
+    });
   },
 };
 
@@ -47,7 +49,9 @@ export const argMaxOperator: Operator<{ readonly axis: number }> = {
   shape: ([x], { axis }) => x!.shape.map((dim, i) => (i === axis ? 1 : dim)),
   dtype: () => "int64",
   gradient: () => [null],
-  onnx: ({ inputs, attributes: { axis } }, emit) => emit.node("ArgMax", [emit.value(inputs[0]!)], { axis, keepdims: 1 }),
+  onnx: ({ inputs, attributes: { axis } }, emit) =>
+    emit.node("ArgMax", [emit.value(inputs[0]!)], { axis, keepdims: 1 }),
 };
 
-export const argMax = (x: Tensor, axis: number): Tensor => apply(argMaxOperator, [x], { axis: axisOf(axis, x.shape.length) });
+export const argMax = (x: Tensor, axis: number): Tensor =>
+  apply(argMaxOperator, [x], { axis: axisOf(axis, x.shape.length) });

@@ -61,7 +61,11 @@ export const concatOperator: Operator<{ readonly axis: number }> = {
     let total = 0;
     for (const { shape } of inputs) {
       const size = shape[axis];
-      if (shape.length !== first.length || shape.some((dim, i) => i !== axis && dim !== first[i]) || typeof size !== "number") {
+      if (
+        shape.length !== first.length ||
+        shape.some((dim, i) => i !== axis && dim !== first[i]) ||
+        typeof size !== "number"
+      ) {
         throw new Error(`concat along axis ${axis} of ${inputs.map((t) => formatShape(t.shape)).join(" and ")}`);
       }
       total += size;
@@ -70,7 +74,11 @@ export const concatOperator: Operator<{ readonly axis: number }> = {
   },
   gradient: ({ inputs, attributes: { axis } }, dy) => {
     let start = 0;
-    return inputs.map((x) => slice(dy, axis, start, (start += x.shape[axis] as number)));
+    return inputs.map((x) => {
+      const from = start;
+      start += x.shape[axis] as number;
+      return slice(dy, axis, from, start);
+    });
   },
   onnx: ({ inputs, attributes: { axis } }, emit) => emit.node("Concat", inputs.map(emit.value), { axis }),
 };
@@ -103,7 +111,8 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 
 export const padOperator: Operator<{ readonly axis: number; readonly before: number; readonly after: number }> = {
   name: "pad",
-  shape: ([x], { axis, before, after }) => x!.shape.map((dim, i) => (i === axis ? before + (dim as number) + after : dim)),
+  shape: ([x], { axis, before, after }) =>
+    x!.shape.map((dim, i) => (i === axis ? before + (dim as number) + after : dim)),
   gradient: ({ inputs, attributes: { axis, before } }, dy) => [
     slice(dy, axis, before, before + (inputs[0]!.shape[axis] as number)),
   ],

@@ -18,7 +18,11 @@ export const inputOperator: Operator<{ readonly name: string; readonly shape: Sh
 export const input = (name: string, shape: Shape, dtype: DType = "float32"): Tensor =>
   apply(inputOperator, [], { name, shape, dtype });
 
-export const constantOperator: Operator<{ readonly values: Values; readonly shape: readonly number[]; readonly dtype: DType }> = {
+export const constantOperator: Operator<{
+  readonly values: Values;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}> = {
   name: "constant",
   shape: (_, { shape }) => shape,
   dtype: (_, { dtype }) => dtype,

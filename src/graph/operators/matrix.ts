@@ -26,22 +26,22 @@ export const matmulOperator: Operator<MatmulAttributes> = {
     const [rows, inner] = matrixOf(a!.shape, transposeA);
     const [innerB, columns] = matrixOf(b!.shape, transposeB);
     if (inner !== innerB) {
-      throw new Error(`matmul of ${formatShape(a!.shape)}${transposeA ? "ᵀ" : ""} and ${formatShape(b!.shape)}${transposeB ? "ᵀ" : ""}`);
+      throw new Error(
+        `matmul of ${formatShape(a!.shape)}${transposeA ? "ᵀ" : ""} and ${formatShape(b!.shape)}${transposeB ? "ᵀ" : ""}`,
+      );
     }
     const shape = [...broadcastShapes([a!.shape.slice(0, -2), b!.shape.slice(0, -2)]), rows, columns];
     if (c && (shape.length !== 2 || broadcastShapes([shape, c.shape]).length !== 2)) {
-      throw new Error(`only a product of two matrices takes an added term: ${formatShape(shape)} + ${formatShape(c.shape)}`);
+      throw new Error(
+        `only a product of two matrices takes an added term: ${formatShape(shape)} + ${formatShape(c.shape)}`,
+      );
     }
     return shape;
   },
   gradient: ({ inputs: [a, b, c], attributes: { transposeA, transposeB, scale } }, dy) => {
     // y = op(a)·op(b): d op(a) = dy·op(b)ᵀ, d op(b) = op(a)ᵀ·dy; transposed operands get the transposed product.
-    const da = transposeA
-      ? product(b!, dy, transposeB, true, scale)
-      : product(dy, b!, false, !transposeB, scale);
-    const db = transposeB
-      ? product(dy, a!, true, transposeA, scale)
-      : product(a!, dy, !transposeA, false, scale);
+    const da = transposeA ? product(b!, dy, transposeB, true, scale) : product(dy, b!, false, !transposeB, scale);
+    const db = transposeB ? product(dy, a!, true, transposeA, scale) : product(a!, dy, !transposeA, false, scale);
     const gradients = [sumTo(da, a!.shape), sumTo(db, b!.shape)];
     return c ? [...gradients, sumTo(dy, c.shape)] : gradients;
   },

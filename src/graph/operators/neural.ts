@@ -46,7 +46,12 @@ export const layerNormOperator: Operator<{ readonly epsilon: number }> = {
     return [dx, sumTo(mul(dy, normalised), gain.shape), sumTo(dy, gain.shape)];
   },
   onnx: ({ inputs, attributes: { epsilon } }, emit) =>
-    emit.node("LayerNormalization", inputs.map(emit.value), { axis: -1, epsilon: { type: "float", value: epsilon } }, { outputs: 3 }),
+    emit.node(
+      "LayerNormalization",
+      inputs.map(emit.value),
+      { axis: -1, epsilon: { type: "float", value: epsilon } },
+      { outputs: 3 },
+    ),
 };
 
 /** x `[…, D]`, gain and bias `[D]`. */

@@ -28,7 +28,8 @@ export const maxOperator: Operator<Reduction> = {
     emit.node("ReduceMax", [emit.value(inputs[0]!), emit.int64(axes)], { keepdims: 1 }),
 };
 
-const positive = (x: Tensor, axes: readonly number[]) => axes.map((a) => axisOf(a, x.shape.length)).sort((a, b) => a - b);
+const positive = (x: Tensor, axes: readonly number[]) =>
+  axes.map((a) => axisOf(a, x.shape.length)).sort((a, b) => a - b);
 
 /** Sum along `axes`, which stay with size 1. */
 export const sum = (x: Tensor, axes: readonly number[]): Tensor =>

@@ -1,0 +1,124 @@
+/**
+ * @file One training step: loss and gradients of a batch in one program, then the update.
+ * Parameters, gradients and moments live in arenas; the program reads and writes views of them.
+ */
+import { type ClipConfig, contrastiveModel, parameterTable } from "../clip/index.js";
+import { gradient } from "../graph/index.js";
+import type { Program, Runtime, TensorData } from "../runtime/index.js";
+import { AdamW, type AdamWOptions } from "./adamw.js";
+import { arenaLayout, arenaViews, type Layout } from "./arena.js";
+
+/** exp of it stays in [1, 100], as in the paper (§2.5). */
+const LOGIT_SCALE_RANGE = [0, Math.log(100)] as const;
+
+export interface TrainingBatch {
+  /** Normalised, `[B, 3, H, W]`. */
+  readonly pixels: Float32Array;
+  /** `[B, L]`. */
+  readonly ids: Int32Array;
+  readonly length: number;
+  readonly size: number;
+  /** `[B]`: rows with the same number have the same caption. */
+  readonly group: Int32Array;
+}
+
+export interface StepResult {
+  /** Before the update. */
+  readonly loss: number;
+  /** Share of pictures whose best text, and of texts whose best picture, in the batch is one of their own. */
+  readonly imageAccuracy: number;
+  readonly textAccuracy: number;
+  /** Of all gradients, before clipping. */
+  readonly gradientNorm: number;
+  /** The factor exp(logit_scale), after the update. */
+  readonly logitScale: number;
+}
+
+/** A model in training, held open until `dispose`. */
+export class Trainer {
+  private constructor(
+    readonly layout: Layout,
+    readonly parameters: Float32Array,
+    readonly gradients: Float32Array,
+    readonly optimiser: AdamW,
+    private readonly program: Program,
+    private readonly config: ClipConfig,
+  ) {}
+
+  /** @param values by name, for every parameter; copied. */
+  static async create(
+    config: ClipConfig,
+    values: ReadonlyMap<string, { readonly data: Float32Array }>,
+    batchSize: number,
+    options: AdamWOptions,
+    runtime: Runtime,
+  ): Promise<Trainer> {
+    const layout = arenaLayout(parameterTable(config));
+    const parameters = new Float32Array(layout.length);
+    for (const [name, view] of arenaViews(layout, parameters)) view.data.set(values.get(name)!.data);
+    const model = contrastiveModel(config, batchSize, "L");
+    const gradients = gradient(model.loss, [...model.parameters.values()]);
+    const program = await runtime.compile({
+      loss: model.loss,
+      logits: model.logits,
+      ...Object.fromEntries([...model.parameters.keys()].map((name, i) => [`d ${name}`, gradients[i]!])),
+    });
+    const optimiser = await AdamW.create(layout, options, runtime);
+    return new Trainer(layout, parameters, new Float32Array(layout.length), optimiser, program, config);
+  }
+
+  /** Views of the parameters by name, live. */
+  named(): Map<string, { readonly data: Float32Array; readonly shape: readonly number[] }> {
+    return arenaViews(this.layout, this.parameters);
+  }
+
+  /** Loss and logits of a batch; its gradients go to the gradient arena. */
+  async differentiate(batch: TrainingBatch): Promise<{ readonly loss: number; readonly logits: TensorData }> {
+    const { imageSize } = this.config.image;
+    const feeds: Record<string, TensorData> = {
+      pixels: { data: batch.pixels, shape: [batch.size, 3, imageSize, imageSize] },
+      ids: { data: batch.ids, shape: [batch.size, batch.length] },
+      group: { data: batch.group, shape: [batch.size] },
+      ...Object.fromEntries(this.named()),
+    };
+    const into = Object.fromEntries(
+      [...arenaViews(this.layout, this.gradients)].map(([name, view]) => [`d ${name}`, view]),
+    );
+    const results = await this.program.run(feeds, into);
+    return { loss: Number(results.loss!.data[0]), logits: results.logits! };
+  }
+
+  async step(batch: TrainingBatch, learningRate: number): Promise<StepResult> {
+    const { loss, logits } = await this.differentiate(batch);
+    const gradientNorm = await this.optimiser.step(this.parameters, this.gradients, learningRate);
+    const scale = this.named().get("logit_scale")!.data;
+    scale[0] = Math.min(Math.max(scale[0]!, LOGIT_SCALE_RANGE[0]), LOGIT_SCALE_RANGE[1]);
+    return {
+      loss,
+      ...accuracies(logits.data as Float32Array, batch.group),
+      gradientNorm,
+      logitScale: Math.exp(scale[0]!),
+    };
+  }
+
+  async dispose(): Promise<void> {
+    await this.program.dispose();
+    await this.optimiser.dispose();
+  }
+}
+
+function accuracies(logits: Float32Array, group: Int32Array): { imageAccuracy: number; textAccuracy: number } {
+  const size = group.length;
+  const rightAlong = (stride: number, step: number) => {
+    let right = 0;
+    for (let i = 0; i < size; i++) {
+      let best = 0;
+      for (let j = 1; j < size; j++) {
+        if (logits[i * stride + j * step]! > logits[i * stride + best * step]!) best = j;
+      }
+      if (group[best] === group[i]) right++;
+    }
+    return right / size;
+  };
+  return { imageAccuracy: rightAlong(size, 1), textAccuracy: rightAlong(1, size) };
+}
