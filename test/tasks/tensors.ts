@@ -1,8 +1,6 @@
 /** @file The reference's tensors for the tests of this room, read by the checkpoint room. */
 import { readFile } from "node:fs/promises";
-import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
-import { memorySource } from "../../src/checkpoint/source.js";
-import { readTensor } from "../../src/checkpoint/storage.js";
+import { memorySource, parseSafetensors, readTensor } from "../../src/checkpoint/index.js";
 import { normaliseRows } from "../../src/tasks/index.js";
 import type { Matrix } from "../../src/tasks/matrix.js";
 import { shared } from "../goldens.js";

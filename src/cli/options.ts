@@ -1,0 +1,48 @@
+/** @file What several commands ask for in the same words, and the CLIP that they open by it. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { type Activation, activationSchema } from "../clip/index.js";
+import type { Clip } from "../tasks/index.js";
+import { loadClip } from "../tasks/node.js";
+import { defaultModel } from "./defaultModel.js";
+
+export interface ModelOptions {
+  readonly model: string;
+  readonly activation?: Activation;
+}
+
+/** A command that answers with a model: `--model`, `--activation`, `--json`. */
+export function modelCommand(name: string): Command {
+  return new Command(name)
+    .addOption(
+      new Option("-m, --model <path>", "a checkpoint: its folder, or its file of weights").default(
+        defaultModel,
+        "the model in the box",
+      ),
+    )
+    .addOption(
+      new Option("--activation <name>", "for weights that do not say it themselves").choices(activationSchema.options),
+    )
+    .option("--json", "print one JSON document");
+}
+
+/** Opens the model, gives it to `use`, and ends it whatever happens. */
+export async function withClip(options: ModelOptions, use: (clip: Clip) => Promise<void>): Promise<void> {
+  const clip = await loadClip(
+    options.model,
+    options.activation === undefined ? {} : { activation: options.activation },
+  );
+  try {
+    await use(clip);
+  } finally {
+    await clip.dispose();
+  }
+}
+
+/** An option that may be given several times. */
+export const repeatable = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+/** A whole number of at least one. */
+export function count(value: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(value)) throw new InvalidArgumentError("It must be a whole number of at least 1.");
+  return Number(value);
+}
