@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type ClipConfig, clipSchema } from "../clip/index.js";
 import { type PreprocessConfig, preprocessSchema } from "../image/index.js";
-import type { Tokenizer } from "../tokenizer/index.js";
+import { type Tokenizer, textCleanings } from "../tokenizer/index.js";
 
 export interface Parameter {
   readonly data: Float32Array;
@@ -31,7 +31,7 @@ export const folderSchema = z.strictObject({
     .strictObject({
       startToken: z.string(),
       endToken: z.string(),
-      clean: z.enum(["lower", "whitespace", "canonicalize"]),
+      clean: z.enum(textCleanings),
     })
     .optional(),
   origin: z.string(),

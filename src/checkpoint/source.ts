@@ -22,7 +22,11 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
 }
 
 /** The `length` bytes at `position`. @throws DiptychError `TruncatedFile` if the source ends before. */
-export async function readBytes(source: ByteSource, position: number, length: number): Promise<Uint8Array> {
+export async function readBytes(
+  source: ByteSource,
+  position: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   if (!(position >= 0 && length >= 0 && position + length <= source.size)) {
     throw new DiptychError(
       "TruncatedFile",

@@ -7,7 +7,8 @@ import type { FolderConfig } from "./checkpoint.js";
 import { exists } from "./files.js";
 import { checkJson, parseJson } from "./json.js";
 
-type TokenizerSettings = Partial<NonNullable<FolderConfig["tokenizer"]>>;
+/** What the files leave open: the names of the special tokens, and how a text is cleaned. */
+export type TokenizerSettings = Partial<NonNullable<FolderConfig["tokenizer"]>>;
 
 const mergeSchema = z.union([z.string(), z.tuple([z.string(), z.string()]).transform((pair) => pair.join(" "))]);
 const tokenizerSchema = z.object({
