@@ -6,7 +6,7 @@ import { createTokenizer, trainMerges } from "../../src/tokenizer/index.js";
 
 const captions = ["a photo of a cat", "a photo of a dog", "two dogs playing in the snow", "a red car", "a blue circle"];
 
-export function tinyCheckpoint(contextLength = 16): Checkpoint {
+export function tinyCheckpoint(contextLength = 32): Checkpoint {
   const tokenizer = createTokenizer({ merges: trainMerges(captions, 560) });
   const preset = presets["ViT-test"];
   const config: ClipConfig = {
