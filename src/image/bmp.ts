@@ -3,6 +3,7 @@
  * Leaves out run-length compression, bit fields and OS/2 headers.
  */
 import { DiptychError } from "../errors.js";
+import { isGreyRamp } from "./header.js";
 import type { Picture } from "./picture.js";
 
 export const isBmp = (bytes: Uint8Array): boolean => bytes[0] === 0x42 && bytes[1] === 0x4d;
@@ -47,8 +48,14 @@ export function readBmp(bytes: Uint8Array, name: string, pixelLimit: number): Pi
       }
     }
   }
-  return palette ? { mode: "P", width, height, data: out, palette } : { mode: "RGB", width, height, data: out };
+  if (!palette) return { mode: "RGB", width, height, data: out };
+  const mode = isBlackAndWhite(palette) ? "1" : isGreyRamp(palette) ? "L" : "P";
+  if (mode === "P") return { mode, width, height, data: out, palette };
+  return { mode, width, height, data: out.filter((_, i) => i % 3 === 0) };
 }
+
+const isBlackAndWhite = (palette: Uint8Array): boolean =>
+  palette.length === 6 && palette.every((value, i) => value === (i < 3 ? 0 : 255));
 
 /** From blue, green, red, unused to RGB triples. */
 function readPalette(entries: Uint8Array): Uint8Array {

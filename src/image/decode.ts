@@ -73,7 +73,8 @@ const channelPlaces: Readonly<Record<PictureMode, readonly number[]>> = {
 };
 
 async function readSamples(input: Sharp, { mode, palette, hiddenColour }: Header): Promise<Picture> {
-  const { data: samples, info } = await rawSamples(input, mode).toBuffer({ resolveWithObject: true });
+  const { data, info } = await rawSamples(input, mode).toBuffer({ resolveWithObject: true });
+  const samples = new Uint8Array(data.buffer, data.byteOffset, data.length);
   const { width, height, channels } = info;
   if (mode === "I;16") {
     // Copied, because the buffer may start at an odd address.

@@ -1,6 +1,6 @@
 /**
  * @file What the decoder does not tell about a PNG or GIF, read from its header: the mode in which Pillow would open it
- * and its palette. Leaves out pixels, and anything that sharp has refused already.
+ * and its palette. Leaves out: palettes of TIFF files, which count as RGB.
  */
 import type { PictureMode } from "./picture.js";
 
@@ -60,5 +60,5 @@ export function readGifHeader(bytes: Uint8Array): Header | undefined {
   return undefined;
 }
 
-/** A palette that only says "colour i is grey i": Pillow takes such a GIF for a grey picture. */
-const isGreyRamp = (palette: Uint8Array): boolean => palette.every((value, i) => value === Math.trunc(i / 3));
+/** A palette that only says "colour i is grey i": Pillow takes such a picture for a grey one. */
+export const isGreyRamp = (palette: Uint8Array): boolean => palette.every((value, i) => value === Math.trunc(i / 3));

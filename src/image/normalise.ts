@@ -15,12 +15,18 @@ export function normalise(crops: readonly Uint8Array[], config: PreprocessConfig
   if (result.length !== crops.length * 3 * pixels || crops.some((crop) => crop.length !== pixels * 3)) {
     throw new RangeError(`normalise: ${crops.length} crops of ${height}×${width}×3 into ${result.length} numbers`);
   }
-  for (let channel = 0; channel < 3; channel++) {
-    const table = levels(config.mean[channel]!, config.std[channel]!);
-    crops.forEach((crop, n) => {
-      let to = (n * 3 + channel) * pixels;
-      for (let from = channel; from < crop.length; from += 3) result[to++] = table[crop[from]!]!;
-    });
+  const { mean, std } = config;
+  const red = levels(mean[0], std[0]);
+  const green = levels(mean[1], std[1]);
+  const blue = levels(mean[2], std[2]);
+  let to = 0;
+  for (const crop of crops) {
+    for (let from = 0; from < crop.length; from += 3, to++) {
+      result[to] = red[crop[from]!]!;
+      result[to + pixels] = green[crop[from + 1]!]!;
+      result[to + 2 * pixels] = blue[crop[from + 2]!]!;
+    }
+    to += 2 * pixels;
   }
   return result;
 }

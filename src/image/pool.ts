@@ -39,15 +39,13 @@ interface Thread {
   readonly pending: Map<number, Pending>;
 }
 
-/** Opens a pool of `workers` threads, by default one a core. An idle pool does not keep the process alive. */
+/** A pool of `workers` threads, by default one a core, which start with the first job. An idle pool does not keep the process alive. */
 export function createPicturePool(workers: number = availableParallelism()): PicturePool {
   let nextId = 0;
   let disposed = false;
   const threads = new Set<Thread>();
-  for (let i = 0; i < workers; i++) threads.add(startThread());
-
   function startThread(): Thread {
-    const worker = startWorker();
+    const worker = new Worker(workerFile);
     const pending = new Map<number, Pending>();
     const thread = { worker, pending };
     worker.unref();
@@ -62,36 +60,33 @@ export function createPicturePool(workers: number = availableParallelism()): Pic
     worker.on("error", (error) => {
       cause = error;
     });
-    worker.on("exit", () => replace(thread, cause));
+    worker.on("exit", () => bury(thread, cause));
     return thread;
   }
 
-  /** A thread that died takes the job that it was at with it; another thread takes over the rest. */
-  function replace(dead: Thread, cause: unknown): void {
+  /** A thread that died takes the job that it was at with it; a new one takes over the rest. */
+  function bury(dead: Thread, cause: unknown): void {
     threads.delete(dead);
-    if (disposed) return;
     const [lost, ...rest] = dead.pending.values();
-    // A worker that dies without a job cannot start at all: starting it again would not end.
-    if (lost === undefined) return;
-    const thread = startThread();
-    threads.add(thread);
+    if (disposed || lost === undefined) return;
     lost.reject(workerDied(lost.message.job, cause));
-    for (const job of rest) hand(thread, job);
+    for (const job of rest) hand(job);
   }
 
-  function hand({ worker, pending }: Thread, job: Pending): void {
+  /** To the thread with the least to do. A thread that died since is replaced here. */
+  function hand(job: Pending): void {
+    while (threads.size < workers) threads.add(startThread());
+    const { worker, pending } = [...threads].reduce((a, b) => (b.pending.size < a.pending.size ? b : a));
+    worker.postMessage(job.message);
     pending.set(job.message.id, job);
     worker.ref();
-    worker.postMessage(job.message);
   }
 
   return {
     run: (job) =>
       new Promise((resolve, reject) => {
-        const [first, ...others] = threads;
-        if (disposed || first === undefined) throw new Error("createPicturePool: the pool has no threads (any more)");
-        const idlest = others.reduce((best, t) => (t.pending.size < best.pending.size ? t : best), first);
-        hand(idlest, { message: { id: nextId++, job }, resolve, reject });
+        if (disposed) throw new Error("The picture pool is disposed.");
+        hand({ message: { id: nextId++, job }, resolve, reject });
       }),
     async dispose() {
       disposed = true;
@@ -103,12 +98,11 @@ export function createPicturePool(workers: number = availableParallelism()): Pic
   };
 }
 
-/** From a checkout the rooms run as TypeScript, which a worker of Node 20 reads through tsx. */
-function startWorker(): Worker {
-  return import.meta.url.endsWith(".ts")
-    ? new Worker(new URL("./worker.ts", import.meta.url), { execArgv: ["--import", "tsx"] })
-    : new Worker(new URL("./worker.js", import.meta.url));
-}
+/** A worker of Node 20 reads no TypeScript: tests, which run the sources, start the one that was last built. */
+const workerFile = new URL(
+  import.meta.url.endsWith(".ts") ? "../../dist/image/worker.js" : "./worker.js",
+  import.meta.url,
+);
 
 function workerDied({ name, source }: PictureJob, cause: unknown): DiptychError {
   const picture = name ?? (typeof source === "string" ? source : "a picture");
