@@ -4,7 +4,7 @@
  * a save (a full disk, a kill, a power cut), the old file or folder is still there.
  */
 import { randomUUID } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { DiptychError } from "../errors.js";
 import { parseSafetensors, type SafetensorsOptions, type StoredTensors, safetensorsBytes } from "./safetensors.js";
@@ -93,7 +93,10 @@ export async function replaceFolder(
   ours: ReadonlySet<string>,
   write: (beside: string) => Promise<void>,
 ): Promise<void> {
-  const target = path.resolve(folder);
+  const target = await realpath(folder).catch(() => path.resolve(folder));
+  if ((await exists(target)) && !(await stat(target)).isDirectory()) {
+    throw new DiptychError("CannotWrite", `${folder} is a file.`, "Name a folder to save in.");
+  }
   const beside = `${target}.tmp-${randomUUID()}`;
   const old = oldName(target);
   try {

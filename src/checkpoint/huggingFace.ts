@@ -189,16 +189,16 @@ export function fromPreprocessor(json: unknown, imageSize: number, where: string
   };
 }
 
-/** @throws DiptychError `CannotExpress` for padding, which transformers' CLIP processor does not have. */
+/** @throws DiptychError `CannotExpress` for what transformers' CLIP processor does not do. */
 export function toPreprocessor(config: PreprocessConfig): object {
-  if (config.resize === "longest") {
+  const [height, width] = typeof config.size === "number" ? [config.size, config.size] : config.size;
+  if (config.resize === "longest" || (config.resize === "shortest" && height !== width)) {
     throw new DiptychError(
       "CannotExpress",
-      "Hugging Face's CLIP processor cannot pad to the longest side.",
+      `Hugging Face's CLIP processor cannot make the ${config.resize} side fit ${height}×${width}.`,
       "Save in another format.",
     );
   }
-  const [height, width] = typeof config.size === "number" ? [config.size, config.size] : config.size;
   return {
     image_processor_type: "CLIPImageProcessor",
     feature_extractor_type: "CLIPFeatureExtractor", // what transformers.js looks for

@@ -38,7 +38,6 @@ const modelSchema = z.object({
 });
 
 const preprocessCfgSchema = z.object({
-  size: z.union([size, z.tuple([size, size])]).optional(),
   mode: z.literal("RGB").default("RGB"),
   mean: triple.optional(),
   std: triple.optional(),
@@ -122,9 +121,12 @@ function read<S extends z.ZodObject>(
     const neutral = harmless[part][key];
     if (neutral !== "*" && neutral !== setting) throw unsupported(where, key, setting);
   }
-  const set = Object.entries(given).filter(([, setting]) => setting !== null);
-  return checkJson(schema, Object.fromEntries(set), where);
+  return checkJson(schema, withoutNulls(given), where);
 }
+
+/** open_clip takes null for "the default". */
+const withoutNulls = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(given).filter(([, setting]) => setting !== null));
 
 const unsupported = (where: string, key: string, value: unknown) =>
   new DiptychError(
@@ -133,8 +135,13 @@ const unsupported = (where: string, key: string, value: unknown) =>
     "Use a CLIP with a plain Vision Transformer and text Transformer.",
   );
 
-export function fromPreprocessCfg(preprocessCfg: unknown, imageSize: number, where: string): PreprocessConfig {
-  const given = checkJson(preprocessCfgSchema, preprocessCfg, where);
+/** open_clip's `preprocess_cfg`; the size is the model's, whatever it says. */
+export function fromPreprocessCfg(
+  preprocessCfg: Readonly<Record<string, unknown>>,
+  imageSize: number,
+  where: string,
+): PreprocessConfig {
+  const given = checkJson(preprocessCfgSchema, withoutNulls(preprocessCfg), where);
   const openai = openaiPreprocess(imageSize);
   return {
     ...openai,

@@ -10,8 +10,8 @@ import { DiptychError } from "../errors.js";
 export type Constructor = (...args: readonly unknown[]) => unknown;
 
 export interface Constructors {
-  /** The constructor called `module.name`, or undefined to refuse the file. */
-  readonly find: (name: string) => Constructor | undefined;
+  /** What `module.name` stands for, or undefined to refuse the file. Only a function can be called. */
+  readonly find: (name: string) => unknown;
   /** What stands for an object that is stored outside of the pickle. */
   readonly persistent: (id: unknown) => unknown;
 }
@@ -127,7 +127,7 @@ const opcodes: Readonly<Record<number, (m: Machine) => void>> = {
 function pushConstructor(m: Machine, module: unknown, name: unknown): void {
   const full = `${module}.${name}`;
   const found = m.constructors.find(full);
-  if (!found) {
+  if (found === undefined) {
     throw new DiptychError(
       "ForeignConstructor",
       `${m.where} wants to have ${JSON.stringify(full)} called, which is no part of a table of tensors.`,

@@ -23,6 +23,11 @@ const storageClasses: Readonly<Record<string, StorageType>> = {
   "torch.BoolStorage": "BOOL",
 };
 
+/** What a storage's class stands for: it is only ever named, never called. */
+class StorageClass {
+  constructor(readonly type: StorageType) {}
+}
+
 /** Elements of one type in a row; tensors are views of them. */
 class Storage {
   constructor(
@@ -64,7 +69,7 @@ function constructorsFor(where: string, script: boolean, storages: Map<unknown, 
     }
     return new TorchTensor(storage, offset, shape, strides);
   };
-  const first: Constructor = (value) => value;
+  const itself: Constructor = (value) => value;
   const known: Readonly<Record<string, Constructor>> = {
     "collections.OrderedDict": (pairs) =>
       new Map(
@@ -72,39 +77,31 @@ function constructorsFor(where: string, script: boolean, storages: Map<unknown, 
       ),
     "torch._utils._rebuild_tensor": tensor,
     "torch._utils._rebuild_tensor_v2": tensor,
-    "torch._utils._rebuild_parameter": first,
-    "torch.Size": first,
-    "torch.jit._pickle.restore_type_tag": first,
-    "torch.jit._pickle.build_intlist": first,
-    "torch.jit._pickle.build_doublelist": first,
-    "torch.jit._pickle.build_boollist": first,
-    "torch.jit._pickle.build_tensorlist": first,
+    "torch._utils._rebuild_parameter": itself,
+    "torch.Size": itself,
+    "torch.jit._pickle.restore_type_tag": itself,
+    "torch.jit._pickle.build_intlist": itself,
+    "torch.jit._pickle.build_doublelist": itself,
+    "torch.jit._pickle.build_boollist": itself,
+    "torch.jit._pickle.build_tensorlist": itself,
   };
   return {
     find: (name) => {
       if (Object.hasOwn(known, name)) return known[name];
-      if (Object.hasOwn(storageClasses, name)) return storageClass(name);
+      if (Object.hasOwn(storageClasses, name)) return new StorageClass(storageClasses[name]!);
       return script && name.startsWith("__torch__.") ? () => new PickledObject() : undefined;
     },
     persistent: (id) => {
       const [tag, type, key, , count, view] = Array.isArray(id) ? (id as unknown[]) : [];
-      const storageType = typeof type === "function" ? typesOfClasses.get(type) : undefined;
-      if (tag !== "storage" || !storageType || typeof key !== "string" || !isSize(count) || view) {
+      if (tag !== "storage" || !(type instanceof StorageClass) || typeof key !== "string" || !isSize(count) || view) {
         throw damaged("refers to a storage of an unknown kind");
       }
-      const storage = new Storage(storageType, key, count);
+      const storage = new Storage(type.type, key, count);
       storages.set(key, storage);
       return storage;
     },
   };
 }
-
-/** A storage's class is only ever named, never called. */
-const storageClass = (name: string): Constructor => classes.get(name)!;
-const classes = new Map<string, Constructor>(Object.keys(storageClasses).map((name) => [name, () => null]));
-const typesOfClasses = new Map<unknown, StorageType>(
-  [...classes].map(([name, reference]) => [reference, storageClasses[name]!]),
-);
 
 export interface TorchFile {
   readonly tensors: readonly StoredTensor[];

@@ -79,6 +79,13 @@ describe("a saved checkpoint", () => {
     expect(await loadTraining(place)).toBeNull();
   });
 
+  test("does not take the place of a file", async () => {
+    const file = path.join(folder, "occupied");
+    await writeFile(file, "mine");
+    await expect(saveCheckpoint(file, small)).rejects.toThrow("is a file");
+    expect(await readFile(file, "utf8")).toBe("mine");
+  });
+
   test("another format in the same folder leaves nothing of the first", async () => {
     const place = path.join(folder, "changed");
     await saveCheckpoint(place, small, { format: "huggingFace" });
@@ -182,6 +189,21 @@ describe("what does not fit is refused by name", () => {
     await writeFile(path.join(place, "model.safetensors.index.json"), '{"weight_map":{"a":"../x.safetensors"}}');
     await expect(loadCheckpoint(place)).rejects.toThrow("a shard outside its folder: ../x.safetensors");
   });
+});
+
+test.skipIf(!hasShared)("the tensors of OpenAI's ViT-B-32.pt are those of the preset", async () => {
+  const stored = JSON.parse(await readFile(shared("oracles/vit-b-32.tensors.json"), "utf8")) as Record<
+    string,
+    { shape: number[] }
+  >;
+  for (const buffer of ["input_resolution", "context_length", "vocab_size"]) delete stored[buffer];
+  const table = parameterTable(presets["ViT-B-32"]).map(({ name, shape }) => [name, [...shape]]);
+  expect(Object.fromEntries(table)).toEqual(
+    Object.fromEntries(Object.entries(stored).map(([name, { shape }]) => [name, shape])),
+  );
+  expect(inferConfig(new Map(Object.entries(stored).map(([name, { shape }]) => [name, shape])), "quick_gelu")).toEqual(
+    presets["ViT-B-32"],
+  );
 });
 
 test("the sizes of every preset are inferred from its shapes", () => {
