@@ -2,7 +2,7 @@
  * @file Reverse-mode differentiation from graph to graph (Griewank & Walther 2008, ch. 3).
  * The result is made of the same operators, so it is simplified, printed and run like any other graph.
  */
-import { add, constant, expand, scalarLike } from "./operators/index.js";
+import { add, expand, scalarLike } from "./operators/index.js";
 import { reachable, type Tensor } from "./tensor.js";
 
 /**
@@ -32,5 +32,5 @@ export function gradient(loss: Tensor, of: readonly Tensor[], seed?: Tensor): Te
       upstream.set(x, sofar ? add(sofar, dx) : dx);
     });
   }
-  return of.map((x) => upstream.get(x) ?? expand(constant(0), x.shape));
+  return of.map((x) => upstream.get(x) ?? expand(scalarLike(0, x), x.shape));
 }

@@ -97,10 +97,8 @@ export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: On
   }
 
   // Inputs first: a dimension may be read from one that no node before has used.
-  for (const tensor of [...order]
-    .sort((a, b) => a.inputs.length - b.inputs.length)
-    .filter((t) => t.operator.name === "input")) {
-    made.set(tensor, tensor.operator.onnx(tensor, emitter));
+  for (const tensor of order) {
+    if (tensor.operator.name === "input") made.set(tensor, tensor.operator.onnx(tensor, emitter));
   }
   for (const tensor of order) if (!made.has(tensor)) made.set(tensor, tensor.operator.onnx(tensor, emitter));
 

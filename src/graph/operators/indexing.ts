@@ -25,7 +25,12 @@ export const gather = (table: Tensor, ids: Tensor): Tensor => apply(gatherOperat
 /** table[v] = Σ over i with ids[i] = v of rows[i]: ids `[N]`, rows `[N, D]` → `[count, D]`. */
 export const scatterRowsOperator: Operator<{ readonly count: number }> = {
   name: "scatterRows",
-  shape: ([, rows], { count }) => [count, rows!.shape[1]!],
+  shape: ([ids, rows], { count }) => {
+    if (ids!.shape.length !== 1 || rows!.shape.length !== 2 || ids!.shape[0] !== rows!.shape[0]) {
+      throw new Error(`scatterRows of ids ${formatShape(ids!.shape)} and rows ${formatShape(rows!.shape)}`);
+    }
+    return [count, rows!.shape[1]!];
+  },
   dtype: ([, rows]) => rows!.dtype,
   gradient: ({ inputs: [ids] }, dy) => [null, gather(dy, ids!)],
   onnx: ({ inputs: [ids, rows], shape }, emit) => {

@@ -111,8 +111,13 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 
 export const padOperator: Operator<{ readonly axis: number; readonly before: number; readonly after: number }> = {
   name: "pad",
-  shape: ([x], { axis, before, after }) =>
-    x!.shape.map((dim, i) => (i === axis ? before + (dim as number) + after : dim)),
+  shape: ([x], { axis, before, after }) => {
+    const size = x!.shape[axis];
+    if (typeof size !== "number" || !(before >= 0 && after >= 0)) {
+      throw new Error(`pad by ${before} and ${after} of axis ${axis} of ${formatShape(x!.shape)}`);
+    }
+    return x!.shape.map((dim, i) => (i === axis ? before + size + after : dim));
+  },
   gradient: ({ inputs, attributes: { axis, before } }, dy) => [
     slice(dy, axis, before, before + (inputs[0]!.shape[axis] as number)),
   ],

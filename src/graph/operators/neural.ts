@@ -1,4 +1,5 @@
 /** @file Operators with a kernel of their own because they are met in every block: softmax and layer normalisation. */
+import { formatShape, sameShape } from "../shape.js";
 import { apply, type Operator, type Tensor } from "../tensor.js";
 import { mul, sub } from "./elementwise.js";
 import { scalarLike } from "./leaves.js";
@@ -33,7 +34,14 @@ const lastAxisToOne = (x: Tensor) => [...x.shape.slice(0, -1), 1];
  */
 export const layerNormOperator: Operator<{ readonly epsilon: number }> = {
   name: "layerNorm",
-  shape: ([x]) => x!.shape,
+  shape: ([x, gain, bias]) => {
+    const width = x!.shape.at(-1);
+    if (typeof width !== "number" || [gain!, bias!].some((t) => !sameShape(t.shape, [width]))) {
+      const shapes = [x!, gain!, bias!].map((t) => formatShape(t.shape));
+      throw new Error(`layerNorm of ${shapes[0]} with gain ${shapes[1]} and bias ${shapes[2]}`);
+    }
+    return x!.shape;
+  },
   gradient: (result, dy) => {
     const [x, gain] = result.inputs as [Tensor, Tensor, Tensor];
     const width = scalarLike(1 / (x.shape.at(-1) as number), x);
