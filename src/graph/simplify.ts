@@ -1,7 +1,8 @@
 /**
  * @file Rewrites a graph into a smaller one with the same values.
- * One pass from the inputs to the outputs: each tensor is rebuilt on its simplified inputs, local rules are tried until
- * none fits, and equal tensors become one (hash-consing). What no output reaches is gone by construction.
+ * A pass goes from the inputs to the outputs: each tensor is rebuilt on its simplified inputs, local rules are tried until
+ * none fits, and equal tensors become one (hash-consing). What no output reaches is gone by construction. Tensors that
+ * become one late leave others used only once, so passes follow until one changes nothing.
  */
 import {
   addOperator,
@@ -23,6 +24,12 @@ import { apply, madeBy, type Operator, reachable, type Tensor } from "./tensor.j
 
 /** The same outputs, simplified. */
 export function simplify(outputs: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  let simplified = outputs;
+  for (let changed = true; changed; ) ({ simplified, changed } = pass(simplified));
+  return { ...simplified };
+}
+
+function pass(outputs: Readonly<Record<string, Tensor>>): { simplified: Record<string, Tensor>; changed: boolean } {
   const simplified = new Map<Tensor, Tensor>();
   const known = new Map<string, Tensor>();
   const numbers = new Map<Tensor, number>();
@@ -33,7 +40,8 @@ export function simplify(outputs: Readonly<Record<string, Tensor>>): Record<stri
   const unique = (t: Tensor): Tensor => {
     if (madeBy(t, constantOperator) && t.attributes.values.length > 16) return t;
     const key = JSON.stringify([t.operator.name, t.inputs.map(number), t.attributes, t.dtype], (_, value) =>
-      ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value,
+      // bytes, because JSON knows neither infinities nor NaN
+      ArrayBuffer.isView(value) ? Array.from(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)) : value,
     );
     const found = known.get(key);
     if (!found) known.set(key, t);
@@ -54,7 +62,10 @@ export function simplify(outputs: Readonly<Record<string, Tensor>>): Record<stri
     simplified.set(tensor, result);
     count(usesOfSimplified, result, uses.get(tensor)!);
   }
-  return Object.fromEntries(Object.entries(outputs).map(([name, t]) => [name, simplified.get(t)!]));
+  return {
+    simplified: Object.fromEntries(Object.entries(outputs).map(([name, t]) => [name, simplified.get(t)!])),
+    changed: order.some((t) => simplified.get(t) !== t),
+  };
 }
 
 const count = (counts: Map<Tensor, number>, tensor: Tensor, by: number) =>
