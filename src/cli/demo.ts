@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { styleText } from "node:util";
 import type { Command } from "commander";
+import type { DiptychError } from "../errors.js";
 import { similarityMatrixSvg } from "../report/index.js";
 import {
   best,
@@ -11,6 +12,7 @@ import {
   classify,
   type Matrix,
   row,
+  rows,
   search,
   similarityMatrix,
   zeroShotClassifier,
@@ -42,113 +44,115 @@ export function demoCommand(): Command {
       const gallery = folder === undefined ? await openmoji() : await folderGallery(folder);
       await withClip(options, async (clip) => {
         const started = performance.now();
-        const { pictures, embeddings } = await embed(clip, gallery);
+        const embedded = await embed(clip, gallery);
         const seconds = (performance.now() - started) / 1000;
-        const classifier = await zeroShotClassifier(clip, gallery.names, ["{}", "a photo of a {}."]);
-        const probabilities = classify(clip, embeddings, classifier);
-        const queries = await clip.embedTexts(gallery.queries);
-        const answers = pictures.map(({ label, name }, i) => ({
-          picture: label,
-          ...(name === undefined ? {} : { name }),
-          answers: best(row(probabilities, i), 3).map(({ index, score }) => ({
-            name: gallery.names[index]!,
-            probability: score,
-          })),
-        }));
-        const found = gallery.queries.map((query, j) => ({
-          query,
-          pictures: search(row(queries, j), embeddings, 5).map(({ index }) => pictures[index]!.label),
-        }));
-        const right = accuracy(pictures, gallery.names, probabilities);
-
-        if (options.json) printJson({ title: gallery.title, classified: answers, right, found, drawing: options.out });
-        else {
-          print(`${bold(path.basename(options.model))}: ${gallery.title}`);
-          print(dim(`embedded in ${seconds.toFixed(1)} s (${Math.round(pictures.length / seconds)} pictures/s)`));
-          print(`\n${bold("Which name fits?")} ${dim(`${gallery.names.length} to choose from`)}`);
-          for (const each of spread(answers, shown)) print(answerLine(each));
-          if (right) {
-            const chance = percent(1 / gallery.names.length).trim();
-            print(
-              `\n  all ${pictures.length}: right at once ${percent(right.top1)}, among the first five ${percent(right.top5)}, by chance ${chance}`,
-            );
-          }
-          print(`\n${bold("Which pictures fit the words?")}`);
-          for (const { query, pictures: labels } of found)
-            print(`  ${`"${query}"`.padEnd(16)}  ${labels.join(dim(" · "))}`);
-        }
-
-        const chosen = spread(
-          pictures.map((_, i) => i),
-          drawn,
-        );
-        const texts = chosen.map((i) => pictures[i]!.name ?? answers[i]!.answers[0]!.name);
-        const compared = similarityMatrix(
-          {
-            data: Float32Array.from(chosen.flatMap((i) => [...row(embeddings, i)])),
-            shape: [chosen.length, embeddings.shape[1]],
-          },
-          await clip.embedTexts(texts),
-        );
-        const images = await Promise.all(chosen.map((i) => thumbnail(pictures[i]!.image)));
-        await writeFile(options.out, similarityMatrixSvg({ images, texts, values: compared.data }));
-        if (!options.json) print(`\nThe similarity of six pictures and six texts is drawn in ${bold(options.out)}`);
+        const answers = await answer(clip, gallery, embedded);
+        await draw(clip, embedded, answers, options.out);
+        if (options.json) return printJson({ title: gallery.title, ...answers, drawing: options.out });
+        const speed = Math.round(embedded.pictures.length / seconds);
+        print(`${bold(path.basename(options.model))}: ${gallery.title}`);
+        print(dim(`embedded in ${seconds.toFixed(1)} s (${speed} pictures/s)`));
+        printAnswers(gallery, answers);
+        print(`\nSome pictures and texts side by side are drawn in ${bold(options.out)}`);
       });
     });
 }
 
-function answerLine({
-  picture,
-  name,
-  answers,
-}: {
-  picture: string;
-  name?: string;
-  answers: { name: string; probability: number }[];
-}): string {
-  const mark =
-    name === undefined ? " " : answers[0]!.name === name ? "✓" : answers.some((each) => each.name === name) ? "~" : "✗";
-  const guesses = answers.map((each) => `${each.name} ${dim(percent(each.probability).trim())}`).join(dim(" · "));
-  return `  ${mark} ${picture.padEnd(24)}  ${guesses}`;
+interface Embedded {
+  readonly pictures: readonly GalleryPicture[];
+  /** [N, E]. */
+  readonly embeddings: Matrix;
+}
+
+interface Answers {
+  readonly classified: readonly {
+    readonly picture: string;
+    readonly name?: string;
+    /** The three likeliest names. */
+    readonly answers: readonly { readonly name: string; readonly probability: number }[];
+  }[];
+  /** Where the right names are known. */
+  readonly right?: { readonly top1: number; readonly top5: number };
+  readonly found: readonly { readonly query: string; readonly pictures: readonly string[] }[];
+}
+
+async function answer(clip: Clip, gallery: Gallery, { pictures, embeddings }: Embedded): Promise<Answers> {
+  const classifier = await zeroShotClassifier(clip, gallery.names, ["{}", "a photo of a {}."]);
+  const probabilities = classify(clip, embeddings, classifier);
+  const classified = pictures.map(({ label, name }, i) => ({
+    picture: label,
+    ...(name === undefined ? {} : { name }),
+    answers: best(row(probabilities, i), 3).map(({ index, score }) => ({
+      name: gallery.names[index]!,
+      probability: score,
+    })),
+  }));
+  const queries = await clip.embedTexts(gallery.queries);
+  const found = gallery.queries.map((query, j) => ({
+    query,
+    pictures: search(row(queries, j), embeddings, 5).map(({ index }) => pictures[index]!.label),
+  }));
+  const labels = pictures.map(({ name }) => (name === undefined ? -1 : gallery.names.indexOf(name)));
+  if (labels.includes(-1)) return { classified, found };
+  const { top1, top5 } = classificationMetrics(probabilities, labels);
+  return { classified, right: { top1, top5 }, found };
+}
+
+function printAnswers({ names }: Gallery, { classified, right, found }: Answers): void {
+  print(`\n${bold("Which name fits?")} ${dim(`${names.length} to choose from`)}`);
+  const lines = spread(classified, shown);
+  const width = Math.max(...lines.map(({ picture }) => picture.length));
+  for (const { picture, name, answers } of lines) {
+    const guesses = answers.map((each) => `${each.name} ${dim(percent(each.probability).trim())}`);
+    print(`  ${mark(name, answers)} ${picture.padEnd(width)}  ${guesses.join(dim(" · "))}`);
+  }
+  if (right) {
+    const [top1, top5, chance] = [right.top1, right.top5, 1 / names.length].map((share) => percent(share).trim());
+    print(`\n  all ${classified.length}: right at once ${top1}, among the first five ${top5}, by chance ${chance}`);
+  }
+  print(`\n${bold("Which pictures fit the words?")}`);
+  for (const { query, pictures } of found) print(`  ${`"${query}"`.padEnd(16)}  ${pictures.join(dim(" · "))}`);
+}
+
+/** Right at once, among the three, or wrong; nothing where the right name is not known. */
+function mark(name: string | undefined, answers: Answers["classified"][number]["answers"]): string {
+  if (name === undefined) return " ";
+  const place = answers.findIndex((each) => each.name === name);
+  return place === 0 ? "✓" : place > 0 ? "~" : "✗";
+}
+
+/** The similarity of a few pictures and their right or likeliest names, as SVG. */
+async function draw(
+  clip: Clip,
+  { pictures, embeddings }: Embedded,
+  { classified }: Answers,
+  file: string,
+): Promise<void> {
+  const chosen = spread(
+    pictures.map((_, i) => i),
+    drawn,
+  );
+  const texts = [...new Set(chosen.map((i) => pictures[i]!.name ?? classified[i]!.answers[0]!.name))];
+  const compared = similarityMatrix(rows(embeddings, chosen), await clip.embedTexts(texts));
+  const images = await Promise.all(chosen.map((i) => thumbnail(pictures[i]!.image)));
+  await writeFile(file, similarityMatrixSvg({ images, texts, values: compared.data }));
 }
 
 /** The readable pictures of a gallery and their embeddings. */
-async function embed(clip: Clip, gallery: Gallery): Promise<{ pictures: GalleryPicture[]; embeddings: Matrix }> {
+async function embed(clip: Clip, { pictures }: Gallery): Promise<Embedded> {
   const unreadable = new Set<number>();
-  const { data, shape } = await clip.embedImages(
-    gallery.pictures.map(({ image }) => image),
-    {
-      onUnreadable: (error, i) => {
-        unreadable.add(i);
-        notice(`skipped: ${error.problem}`);
-      },
-    },
-  );
-  const kept = gallery.pictures.map((_, i) => i).filter((i) => !unreadable.has(i));
-  const width = shape[1];
-  return {
-    pictures: kept.map((i) => gallery.pictures[i]!),
-    embeddings: {
-      data: Float32Array.from(kept.flatMap((i) => [...data.subarray(i * width, (i + 1) * width)])),
-      shape: [kept.length, width],
-    },
+  const onUnreadable = (error: DiptychError, i: number): void => {
+    unreadable.add(i);
+    notice(`skipped: ${error.problem}`);
   };
-}
-
-function accuracy(
-  pictures: readonly GalleryPicture[],
-  names: readonly string[],
-  probabilities: Matrix,
-): { top1: number; top5: number } | undefined {
-  const labels = pictures.map(({ name }) => (name === undefined ? -1 : names.indexOf(name)));
-  if (labels.includes(-1)) return undefined;
-  const { top1, top5 } = classificationMetrics(probabilities, labels);
-  return { top1, top5 };
+  const images = pictures.map(({ image }) => image);
+  const all = await clip.embedImages(images, { onUnreadable });
+  const kept = pictures.map((_, i) => i).filter((i) => !unreadable.has(i));
+  return { pictures: kept.map((i) => pictures[i]!), embeddings: rows(all, kept) };
 }
 
 /** `count` of `all`, evenly apart. */
-const spread = <T>(all: readonly T[], count: number): T[] =>
-  Array.from(
-    { length: Math.min(count, all.length) },
-    (_, i) => all[Math.floor(((i + 0.5) * all.length) / Math.min(count, all.length))]!,
-  );
+function spread<T>(all: readonly T[], count: number): T[] {
+  const step = Math.max(1, all.length / count);
+  return Array.from({ length: Math.min(count, all.length) }, (_, i) => all[Math.floor((i + 0.5) * step)]!);
+}

@@ -11,6 +11,7 @@ import { preprocessCommand } from "./preprocess.js";
 import { searchCommand } from "./search.js";
 import { similarityCommand } from "./similarity.js";
 import { tokenizeCommand } from "./tokenize.js";
+import { trainCommand } from "./train.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -24,6 +25,7 @@ const program = new Command("diptych")
   .showHelpAfterError("(--help shows what there is)");
 
 for (const command of [
+  trainCommand(),
   embedCommand(),
   classifyCommand(),
   similarityCommand(),

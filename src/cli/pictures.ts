@@ -2,7 +2,7 @@
 import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { DiptychError } from "../errors.js";
-import { type Clip, type Matrix, row } from "../tasks/index.js";
+import { type Clip, type Matrix, rows } from "../tasks/index.js";
 import { textLines } from "./lines.js";
 import { notice } from "./output.js";
 import { progressBar } from "./progress.js";
@@ -66,10 +66,5 @@ export async function embedPictures(clip: Clip, pictures: readonly string[]): Pr
     );
   }
   const kept = pictures.map((_, i) => i).filter((i) => !problems.has(i));
-  const width = all.shape[1];
-  const data = new Float32Array(kept.length * width);
-  kept.forEach((from, to) => {
-    data.set(row(all, from), to * width);
-  });
-  return { pictures: kept.map((i) => pictures[i]!), embeddings: { data, shape: [kept.length, width] }, skipped };
+  return { pictures: kept.map((i) => pictures[i]!), embeddings: rows(all, kept), skipped };
 }

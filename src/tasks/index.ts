@@ -19,7 +19,7 @@ export {
   type ZeroShotResult,
 } from "./evaluate.js";
 export { idxPictures } from "./idx.js";
-export { type Matrix, normaliseRows, row, similarityMatrix, softmaxRows } from "./matrix.js";
+export { type Matrix, normaliseRows, row, rows, similarityMatrix, softmaxRows } from "./matrix.js";
 export {
   type ClassificationMetrics,
   classificationMetrics,

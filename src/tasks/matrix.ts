@@ -15,6 +15,16 @@ export function row({ data, shape: [, width] }: Matrix, i: number): Float32Array
   return data.subarray(i * width, (i + 1) * width);
 }
 
+/** The rows at `indices`, copied. */
+export function rows(matrix: Matrix, indices: readonly number[]): Matrix {
+  const width = matrix.shape[1];
+  const data = new Float32Array(indices.length * width);
+  indices.forEach((from, to) => {
+    data.set(row(matrix, from), to * width);
+  });
+  return { data, shape: [indices.length, width] };
+}
+
 /** x / ‖x‖₂ for every row; a row of zeros stays zero. */
 export function normaliseRows(matrix: Matrix): Matrix {
   const data = Float32Array.from(matrix.data);

@@ -1,6 +1,6 @@
 /**
  * @file Exact nearest neighbours: every row is compared, nothing is approximated. A hundred thousand rows of 512 take
- * about a twentieth of a second. Leaves out: indexes on disk, quantised rows.
+ * about a tenth of a second. Leaves out: indexes on disk, quantised rows.
  */
 import { dot, type Matrix, row } from "./matrix.js";
 

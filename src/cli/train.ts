@@ -1,0 +1,102 @@
+/** @file `diptych train`: a run from a recipe, with a line that says how it goes. */
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { Command } from "commander";
+import { DiptychError } from "../errors.js";
+import { createPicturePool } from "../image/node.js";
+import { nodeRuntime } from "../runtime/node.js";
+import { parseRecipe, type StepReport, train } from "../train/index.js";
+import { notice, print, printJson } from "./output.js";
+
+interface Options {
+  readonly out: string;
+  readonly resume?: true;
+  readonly json?: true;
+}
+
+export function trainCommand(): Command {
+  return new Command("train")
+    .description("Train a CLIP from scratch on pictures and texts, as a recipe says.")
+    .argument("<recipe>", "a JSON file: model, data, batch size, epochs, learning rate, …")
+    .requiredOption("-o, --out <folder>", "the run's folder: checkpoint and log.jsonl")
+    .option("--resume", "go on from the checkpoint in the run's folder")
+    .option("--json", "print one JSON document a step")
+    .addHelpText(
+      "after",
+      `
+Ctrl-C saves and ends; --resume goes on from there.
+
+Examples:
+  $ diptych train recipes/mini.json --out runs/mini
+  $ diptych train recipes/mini.json --out runs/mini --resume`,
+    )
+    .action(async (file: string, options: Options) => {
+      const recipe = parseRecipe(await readJson(file));
+      const pool = createPicturePool();
+      const stop = new AbortController();
+      const interrupt = () => {
+        notice("\nSaving…");
+        stop.abort();
+      };
+      process.once("SIGINT", interrupt);
+      process.once("SIGTERM", interrupt);
+      try {
+        const show = progressLine();
+        const result = await train(recipe, {
+          out: options.out,
+          base: path.dirname(path.resolve(file)),
+          runtime: nodeRuntime(),
+          pool,
+          resume: options.resume ?? false,
+          signal: stop.signal,
+          onProblem: (problem) => notice(`left out: ${problem}`),
+          onStart: ({ pairs, steps, firstStep, parameters, vocabulary }) =>
+            notice(
+              `${pairs} pairs, ${(parameters / 1e6).toFixed(2)} M parameters, vocabulary ${vocabulary}, ` +
+                `steps ${firstStep} to ${steps}; a loss of ln ${recipe.batchSize} = ${Math.log(recipe.batchSize).toFixed(3)} is chance`,
+            ),
+          onStep: (report) => (options.json ? printJson(report) : show(report)),
+        });
+        if (!options.json) print(`\n${options.out}: ${result.steps} steps, ${result.finished ? "finished" : "to be resumed"}`);
+      } finally {
+        process.off("SIGINT", interrupt);
+        process.off("SIGTERM", interrupt);
+        await pool.dispose();
+      }
+    });
+}
+
+async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, "utf8"));
+  } catch (cause) {
+    throw new DiptychError("InvalidRecipe", `${file} is no recipe: ${(cause as Error).message}.`, "Give a JSON file.", {
+      cause,
+    });
+  }
+}
+
+/** One line that is rewritten on a terminal; elsewhere a line every 50 steps. Losses and speeds are running means. */
+function progressLine(): (report: StepReport) => void {
+  let mean: { loss: number; seconds: number } | undefined;
+  return (report) => {
+    const { step, steps, epoch, loss, seconds, pairsPerSecond } = report;
+    const keep = 0.95;
+    mean = mean
+      ? { loss: keep * mean.loss + (1 - keep) * loss, seconds: keep * mean.seconds + (1 - keep) * seconds }
+      : { loss, seconds };
+    const line =
+      `step ${step + 1}/${steps}  epoch ${epoch + 1}  loss ${mean.loss.toFixed(3)}  ` +
+      `in-batch ${(100 * report.imageAccuracy).toFixed(0)}%/${(100 * report.textAccuracy).toFixed(0)}%  ` +
+      `${((pairsPerSecond * seconds) / mean.seconds).toFixed(0)} pairs/s  lr ${report.learningRate.toExponential(1)}  ` +
+      `scale ${report.logitScale.toFixed(1)}  |g| ${report.gradientNorm.toFixed(2)}  ` +
+      `waiting ${(100 * report.waiting).toFixed(0)}%  ${duration((steps - step - 1) * mean.seconds)} left`;
+    if (process.stdout.isTTY) process.stdout.write(`\r\x1b[K${line}`);
+    else if ((step + 1) % 50 === 0 || step + 1 === steps) print(line);
+  };
+}
+
+function duration(seconds: number): string {
+  const minutes = Math.round(seconds / 60);
+  return minutes < 1 ? "under a minute" : minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
