@@ -1,8 +1,9 @@
 /**
- * @file The two passes of Pillow's 8-bit resampler, bit for bit: fixed-point weights of 22 bits, each pass rounded and
- * clipped to a byte. These loops are where the time of preprocessing goes, so they are plain and work on typed arrays.
+ * @file The two passes of Pillow's 8-bit resampler, bit for bit: weights in fixed point, each pass rounded and clipped
+ * to bytes. Samples lie in the kernel's memory meanwhile.
  */
-import { type Axis, inputSpan } from "./axis.js";
+import type { Axis } from "./axis.js";
+import { createKernel, type Kernel, precisionBits } from "./kernel.js";
 
 /** A rectangle of interleaved samples: pixel (x, y) is at `((top + y)·stride + left + x)·channels`. */
 export interface Samples<Data = Uint8Array> {
@@ -16,139 +17,108 @@ export interface Samples<Data = Uint8Array> {
   readonly height: number;
 }
 
-const precisionBits = 22;
-/** Half a unit: what sums begin with, so that dropping the bits rounds. */
-const half = 1 << (precisionBits - 1);
-
-/** Rounded half away from zero. */
-function fixedPoint(weights: Float64Array): Int32Array {
-  const fixed = new Int32Array(weights.length);
-  for (let i = 0; i < fixed.length; i++) fixed[i] = (weights[i]! < 0 ? -0.5 : 0.5) + weights[i]! * 2 ** precisionBits;
-  return fixed;
+/** Samples in the kernel's memory: rows of `rowBytes`, the last of which are padding, and one row of padding below. */
+export interface Plane {
+  readonly address: number;
+  readonly rowBytes: number;
+  readonly channels: number;
+  readonly width: number;
+  readonly height: number;
 }
 
-const packed = (data: Uint8ClampedArray, channels: number, width: number, height: number): Samples => ({
-  data: new Uint8Array(data.buffer),
-  stride: width,
-  channels,
-  left: 0,
-  top: 0,
-  width,
-  height,
-});
-
-/** Resizes every row; the first column of `source` is the first input that `columns` reads. */
-export function resizeRows(source: Samples, columns: Axis): Samples {
-  const { channels, height } = source;
-  const width = columns.first.length;
-  const out = new Uint8ClampedArray(width * height * channels);
-  (channels === 3 ? rgbRows : anyRows)(source, columns, fixedPoint(columns.weights), out);
-  return packed(out, channels, width, height);
+export interface Resizer {
+  load(samples: Samples): Plane;
+  /** Resizes every row, two at a time; the plane's first column is the first input that `columns` reads. */
+  rows(plane: Plane, columns: Axis): Plane;
+  /** Resizes every column, eight bytes at a time; the plane's first row is the first input that `rows` reads. */
+  columns(plane: Plane, rows: Axis): Plane;
+  /** `[height, width, channels]` */
+  read(plane: Plane): Uint8Array;
 }
 
-function anyRows(source: Samples, { taps, first, count }: Axis, weights: Int32Array, out: Uint8ClampedArray): void {
-  const { data, channels } = source;
-  let to = 0;
-  for (let y = 0; y < source.height; y++) {
-    const row = (source.top + y) * source.stride + source.left - first[0]!;
-    for (let x = 0; x < first.length; x++) {
-      const end = x * taps + count[x]!;
-      for (let c = 0; c < channels; c++) {
-        let from = (row + first[x]!) * channels + c;
-        let sum = half;
-        for (let k = x * taps; k < end; k++, from += channels) sum = (sum + Math.imul(data[from]!, weights[k]!)) | 0;
-        out[to++] = sum >> precisionBits;
-      }
-    }
+const pageBytes = 65_536;
+/** A memory that grew beyond this for a huge picture is not kept. */
+const keptBytes = 64 * 2 ** 20;
+
+let kept: Kernel | undefined;
+
+/** Runs `work` with an empty memory; planes end with it. */
+export function withResizer(work: (resizer: Resizer) => Uint8Array): Uint8Array {
+  kept ??= createKernel();
+  const result = work(resizerOver(kept));
+  if (kept.memory.buffer.byteLength > keptBytes) kept = undefined;
+  return result;
+}
+
+function resizerOver({ memory, sums }: Kernel): Resizer {
+  let used = 0;
+
+  function take(bytes: number): number {
+    const address = used;
+    used += Math.ceil(bytes / 16) * 16;
+    const missing = used - memory.buffer.byteLength;
+    if (missing > 0) memory.grow(Math.ceil(missing / pageBytes));
+    return address;
   }
-}
 
-/** `anyRows` for three channels and two rows at a time: six sums share each weight. An odd last row is done twice. */
-function rgbRows(source: Samples, { taps, first, count }: Axis, weights: Int32Array, out: Uint8ClampedArray): void {
-  const { data, stride, height } = source;
-  const rowLength = first.length * 3;
-  for (let y = 0; y < height; y += 2) {
-    const next = Math.min(1, height - 1 - y);
-    const down = next * stride * 3;
-    const row = (source.top + y) * stride + source.left - first[0]!;
-    let to = y * rowLength;
-    for (let x = 0; x < first.length; x++, to += 3) {
-      const end = x * taps + count[x]!;
-      let from = (row + first[x]!) * 3;
-      let red = half;
-      let green = half;
-      let blue = half;
-      let redBelow = half;
-      let greenBelow = half;
-      let blueBelow = half;
-      for (let k = x * taps; k < end; k++, from += 3) {
-        const weight = weights[k]!;
-        const below = from + down;
-        red = (red + Math.imul(data[from]!, weight)) | 0;
-        green = (green + Math.imul(data[from + 1]!, weight)) | 0;
-        blue = (blue + Math.imul(data[from + 2]!, weight)) | 0;
-        redBelow = (redBelow + Math.imul(data[below]!, weight)) | 0;
-        greenBelow = (greenBelow + Math.imul(data[below + 1]!, weight)) | 0;
-        blueBelow = (blueBelow + Math.imul(data[below + 2]!, weight)) | 0;
-      }
-      const toBelow = to + next * rowLength;
-      out[to] = red >> precisionBits;
-      out[to + 1] = green >> precisionBits;
-      out[to + 2] = blue >> precisionBits;
-      out[toBelow] = redBelow >> precisionBits;
-      out[toBelow + 1] = greenBelow >> precisionBits;
-      out[toBelow + 2] = blueBelow >> precisionBits;
-    }
+  function plane(channels: number, width: number, height: number): Plane {
+    // Room for what the kernel reads and writes behind a pixel, and for whole groups of eight bytes.
+    const rowBytes = Math.ceil((width * channels + 4) / 8) * 8;
+    return { address: take(rowBytes * (height + 1)), rowBytes, channels, width, height };
   }
-}
 
-/** Resizes every column, four at a time; the first row of `source` is the first input that `rows` reads. */
-export function resizeColumns(source: Samples, rows: Axis): Samples {
-  const { data, channels, width } = source;
-  const { taps, first, count } = rows;
-  const height = first.length;
-  const length = width * channels;
-  const step = source.stride * channels;
-  const weights = fixedPoint(rows.weights);
-  const out = new Uint8ClampedArray(length * height);
-  for (let y = 0; y < height; y++) {
-    const row = ((source.top + first[y]! - first[0]!) * source.stride + source.left) * channels;
-    const end = y * taps + count[y]!;
-    for (let x = 0; x < length; x += 4) {
-      // Where the row is not a multiple of four long, its last column is done more than once.
-      const second = Math.min(1, length - 1 - x);
-      const third = Math.min(2, length - 1 - x);
-      const fourth = Math.min(3, length - 1 - x);
-      let a = half;
-      let b = half;
-      let c = half;
-      let d = half;
-      for (let k = y * taps, from = row + x; k < end; k++, from += step) {
-        const weight = weights[k]!;
-        a = (a + Math.imul(data[from]!, weight)) | 0;
-        b = (b + Math.imul(data[from + second]!, weight)) | 0;
-        c = (c + Math.imul(data[from + third]!, weight)) | 0;
-        d = (d + Math.imul(data[from + fourth]!, weight)) | 0;
-      }
-      const to = y * length + x;
-      out[to] = a >> precisionBits;
-      out[to + second] = b >> precisionBits;
-      out[to + third] = c >> precisionBits;
-      out[to + fourth] = d >> precisionBits;
+  /** Puts an axis into memory; its inputs lie `step` bytes apart. */
+  function tables({ taps, first, count, weights }: Axis, step: number) {
+    const outputs = first.length;
+    const address = take(4 * outputs * (2 + taps));
+    const table = new Int32Array(memory.buffer, address, outputs * (2 + taps));
+    for (let i = 0; i < outputs; i++) table[i] = (first[i]! - first[0]!) * step;
+    table.set(count, outputs);
+    for (let i = 0; i < weights.length; i++) {
+      // Rounded half away from zero.
+      table[2 * outputs + i] = (weights[i]! < 0 ? -0.5 : 0.5) + weights[i]! * 2 ** precisionBits;
     }
+    const at = { first: address, count: address + 4 * outputs, weights: address + 8 * outputs };
+    return { ...at, weightsStep: 4 * taps, outputs, step };
   }
-  return packed(out, channels, width, height);
-}
 
-/** The part of `source` that these axes read. */
-export function readPart<Data>(source: Samples<Data>, columns: Axis, rows: Axis): Samples<Data> {
-  const across = inputSpan(columns);
-  const down = inputSpan(rows);
   return {
-    ...source,
-    left: source.left + across.start,
-    top: source.top + down.start,
-    width: across.length,
-    height: down.length,
+    load({ data, stride, channels, left, top, width, height }) {
+      const loaded = plane(channels, width, height);
+      const bytes = new Uint8Array(memory.buffer);
+      for (let y = 0; y < height; y++) {
+        const from = ((top + y) * stride + left) * channels;
+        bytes.set(data.subarray(from, from + width * channels), loaded.address + y * loaded.rowBytes);
+      }
+      return loaded;
+    },
+    rows(source, columns) {
+      const { channels, height } = source;
+      const axis = tables(columns, channels);
+      const out = plane(channels, columns.first.length, height);
+      const lines = { below: source.rowBytes, outBelow: out.rowBytes, outStep: channels };
+      for (let y = 0; y < height; y += 2) {
+        sums({ ...axis, ...lines, source: source.address + y * source.rowBytes, out: out.address + y * out.rowBytes });
+      }
+      return out;
+    },
+    columns(source, rows) {
+      const { channels, width } = source;
+      const axis = tables(rows, source.rowBytes);
+      const out = plane(channels, width, rows.first.length);
+      const groups = { below: 4, outBelow: 4, outStep: out.rowBytes };
+      for (let x = 0; x < width * channels; x += 8) {
+        sums({ ...axis, ...groups, source: source.address + x, out: out.address + x });
+      }
+      return out;
+    },
+    read({ address, rowBytes, channels, width, height }) {
+      const bytes = new Uint8Array(memory.buffer, address, rowBytes * height);
+      const out = new Uint8Array(width * channels * height);
+      for (let y = 0; y < height; y++) {
+        out.set(bytes.subarray(y * rowBytes, y * rowBytes + width * channels), y * width * channels);
+      }
+      return out;
+    },
   };
 }

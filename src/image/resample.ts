@@ -2,8 +2,8 @@
  * @file Resizing as Pillow 13 does it, bit for bit (`Resample.c`, and the nearest-pixel rule of `Geometry.c`).
  * Only the part of the result that is asked for is computed.
  */
-import { type Axis, type Interpolation, nearestInputs, resizeAxis } from "./axis.js";
-import { readPart, resizeColumns, resizeRows, type Samples } from "./passes.js";
+import { type Axis, type Interpolation, inputSpan, nearestInputs, resizeAxis } from "./axis.js";
+import { type Samples, withResizer } from "./passes.js";
 
 /** Resize to `fullWidth × fullHeight`, then keep the `width × height` at (left, top), which lies within. */
 export interface Target {
@@ -35,13 +35,29 @@ function plan(source: Samples<unknown>, target: Target, interpolation: Interpola
   };
 }
 
+/** The part of `source` that these axes read. */
+function readPart<Data>(source: Samples<Data>, columns: Axis, rows: Axis): Samples<Data> {
+  const across = inputSpan(columns);
+  const down = inputSpan(rows);
+  return {
+    ...source,
+    left: source.left + across.start,
+    top: source.top + down.start,
+    width: across.length,
+    height: down.length,
+  };
+}
+
 /** 8-bit samples, `[target.height, target.width, channels]`. */
 export function resample(source: Samples, target: Target, interpolation: Interpolation): Uint8Array {
   const { columns, rows, columnsFirst } = plan(source, target, interpolation);
-  const part = readPart(source, columns, rows);
-  return columnsFirst
-    ? resizeRows(resizeColumns(part, rows), columns).data
-    : resizeColumns(resizeRows(part, columns), rows).data;
+  return withResizer((resizer) => {
+    const part = resizer.load(readPart(source, columns, rows));
+    const resized = columnsFirst
+      ? resizer.rows(resizer.columns(part, rows), columns)
+      : resizer.columns(resizer.rows(part, columns), rows);
+    return resizer.read(resized);
+  });
 }
 
 /** 16-bit samples of one channel, summed in floating point as Pillow does it; `[target.height, target.width]`. */
