@@ -1,5 +1,5 @@
 /**
- * @file The one hot loop of resizing, as 400 bytes of WebAssembly with 128-bit vectors: a fifth of the time of the same
+ * @file The one hot loop of resizing, as 276 bytes of WebAssembly with 128-bit vectors: a fifth of the time of the same
  * loop in JavaScript. Written down in its binary form below, so that no compiler is needed to build the package.
  *
  * It makes `outputs` weighted sums of bytes, for two lines at once (they share the weights) and four adjacent bytes each:

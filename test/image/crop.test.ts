@@ -141,6 +141,18 @@ describe("for any picture and config", () => {
     );
   });
 
+  test("each channel is resized as a grey picture of its own would be", () => {
+    fc.assert(
+      fc.property(pictures, side, side, fc.constantFrom(0, 1, 2), (picture, height, width, c) => {
+        const channel = (data: Uint8Array) => data.filter((_, i) => i % 3 === c);
+        const { width: w, height: h } = picture;
+        const grey: Picture = { mode: "L", width: w, height: h, data: channel(picture.data as Uint8Array) };
+        const target = squash(height, width);
+        expect(channel(cropPicture(picture, target))).toEqual(channel(cropPicture(grey, target)));
+      }),
+    );
+  });
+
   test("a part of the result equals that part of the whole", () => {
     fc.assert(
       fc.property(pictures, side, (picture, size) => {
