@@ -2,6 +2,9 @@
 import { formatShape } from "./shape.js";
 import { reachable, type Tensor } from "./tensor.js";
 
+/** Attributes that the line shows anyway, or that cannot be shown. */
+const hidden: ReadonlySet<string> = new Set(["shape", "rule"]);
+
 /** One line for each tensor that the outputs depend on: `%7 = matmul(%5, visual.proj, transposeB)  [B, 512]`. */
 export function printGraph(outputs: Readonly<Record<string, Tensor>>): string {
   const names = new Map<Tensor, string>();
@@ -19,7 +22,7 @@ export function printGraph(outputs: Readonly<Record<string, Tensor>>): string {
     } else {
       names.set(tensor, `%${count++}`);
       const shown = Object.entries(attributes)
-        .filter(([key, value]) => value !== false && key !== "shape" && !(key === "scale" && value === 1))
+        .filter(([key, value]) => !hidden.has(key) && value !== false && !(key === "scale" && value === 1))
         .map(([key, value]) => (value === true ? key : `${key}=${Array.isArray(value) ? `[${value}]` : value}`));
       const inside = [...tensor.inputs.map((x) => names.get(x)), ...shown].join(", ");
       lines.push(`${names.get(tensor)} = ${tensor.operator.name}(${inside})  ${type}`);
