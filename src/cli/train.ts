@@ -57,7 +57,8 @@ Examples:
             ),
           onStep: (report) => (options.json ? printJson(report) : show(report)),
         });
-        if (!options.json) print(`\n${options.out}: ${result.steps} steps, ${result.finished ? "finished" : "to be resumed"}`);
+        if (!options.json)
+          print(`\n${options.out}: ${result.steps} steps, ${result.finished ? "finished" : "to be resumed"}`);
       } finally {
         process.off("SIGINT", interrupt);
         process.off("SIGTERM", interrupt);
@@ -98,5 +99,9 @@ function progressLine(): (report: StepReport) => void {
 
 function duration(seconds: number): string {
   const minutes = Math.round(seconds / 60);
-  return minutes < 1 ? "under a minute" : minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return minutes < 1
+    ? "under a minute"
+    : minutes < 60
+      ? `${minutes} min`
+      : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

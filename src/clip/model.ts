@@ -1,5 +1,5 @@
 /** @file A CLIP as graphs: the two encoders, the loss, and the table of its parameters. */
-import { type Dim, input, type Tensor } from "../graph/index.js";
+import { concat, type Dim, input, slice, type Tensor } from "../graph/index.js";
 import type { ClipConfig } from "./config.js";
 import { contrastiveLoss, similarity } from "./contrastive.js";
 import { Parameters } from "./parameters.js";
@@ -27,14 +27,31 @@ export const textEncoder = (config: ClipConfig, batch: Dim = "B", length: Dim = 
   text_features: encodeText(config, new Parameters(), input("ids", [batch, length], "int32")),
 });
 
-/** The whole model on B pairs: inputs `pixels`, `ids`, `group`; everything that training and its tests ask for. */
-export function contrastiveModel(config: ClipConfig, batch: Dim = "B", length: Dim = "L") {
+/**
+ * The whole model on B pairs: inputs `pixels`, `ids`, `group`; everything that training and its tests ask for.
+ * @param imagesAtATime the picture tower runs on so many pictures after another, so that what passes from one operator
+ *   to the next stays in the cache; the values are those of one run on all
+ */
+export function contrastiveModel(config: ClipConfig, batch: Dim = "B", length: Dim = "L", imagesAtATime?: number) {
   const parameters = new Parameters();
-  const imageFeatures = encodeImage(config, parameters, pixelsInput(config, batch));
+  const pixels = pixelsInput(config, batch);
+  const imageFeatures = concat(
+    portions(pixels, imagesAtATime).map((some) => encodeImage(config, parameters, some)),
+    0,
+  );
   const textFeatures = encodeText(config, parameters, input("ids", [batch, length], "int32"));
   const logits = similarity(imageFeatures, textFeatures, parameters.get("logit_scale", []));
   const loss = contrastiveLoss(logits, input("group", [batch], "int32"));
   return { parameters: parameters.all(), imageFeatures, textFeatures, logits, loss };
+}
+
+/** `x` cut along its first axis into pieces of `size`; whole where its length is not known. */
+function portions(x: Tensor, size: number | undefined): Tensor[] {
+  const [length] = x.shape;
+  if (size === undefined || typeof length !== "number") return [x];
+  return Array.from({ length: Math.ceil(length / size) }, (_, i) =>
+    slice(x, 0, i * size, Math.min((i + 1) * size, length)),
+  );
 }
 
 /** Name and shape of every parameter, in the order of the names. */

@@ -51,7 +51,7 @@ export class Message {
   message(field: number, value: Message): this {
     this.varint((field << 3) | 2);
     this.varint(value.length);
-    this.chunks.push(...value.chunks);
+    for (const chunk of value.chunks) this.chunks.push(chunk);
     this.length += value.length;
     return this;
   }
