@@ -29,15 +29,8 @@ const faces = ["index.ts", "node.ts", "web.ts"];
 const doors = ["index.ts", "node.ts", "browser.ts"];
 
 /** Modules that run in a browser, with everything they import. `web.ts` of every room belongs to them too. */
-const browserRoots = [
-  "browser.ts",
-  "graph/index.ts",
-  "clip/index.ts",
-  "clip/config.ts",
-  "tokenizer/index.ts",
-  "image/index.ts",
-];
-const browserPackages = ["zod", "onnxruntime-web", "onnxruntime-common", "@huggingface/tokenizers"];
+const browserRoots = ["browser.ts", "graph/index.ts", "clip/index.ts", "tokenizer/index.ts", "image/index.ts"];
+const browserPackages = ["zod", "onnxruntime-web", "@huggingface/tokenizers"];
 const nodeGlobals =
   /\bBuffer\.(?:from|alloc|allocUnsafe|concat|byteLength)\b|\bprocess\.[a-z]+\b|\b__dirname\b|\brequire\(/;
 
@@ -143,6 +136,18 @@ describe("the source as written", () => {
 
   test("what a browser loads needs nothing of Node", () => {
     expect(browserBreaches(written)).toEqual([]);
+  });
+
+  test("what is imported at run time is a dependency, not only installed for development", () => {
+    const { dependencies, peerDependencies } = JSON.parse(readFileSync(path.join(src, "../package.json"), "utf8"));
+    const brought = [...Object.keys(dependencies), ...Object.keys(peerDependencies)];
+    const missing = [...written].flatMap(([from, source]) =>
+      importsOf(from, source)
+        .filter(({ file, erased, specifier }) => file === undefined && !erased && !specifier.startsWith("node:"))
+        .filter(({ specifier }) => !brought.some((name) => specifier === name || specifier.startsWith(`${name}/`)))
+        .map(({ specifier }) => `${from} imports ${specifier}`),
+    );
+    expect(missing).toEqual([]);
   });
 });
 
