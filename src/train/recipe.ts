@@ -49,15 +49,32 @@ export type Recipe = z.infer<typeof recipeSchema>;
 export function parseRecipe(given: unknown): Recipe {
   const result = recipeSchema.safeParse(given);
   if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
+  const issue = tellingIssue(result.error.issues);
+  const place = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
     const known = Object.keys(recipeSchema.shape);
     throw new DiptychError(
       "UnknownOption",
-      `A recipe has no option "${issue.keys[0]}".`,
-      `Did you mean "${nearestName(issue.keys[0]!, known)}"? Known are ${known.join(", ")}.`,
+      `${place ? `In a recipe, "${place}"` : "A recipe"} has no option "${issue.keys[0]}".`,
+      place
+        ? "Correct its name."
+        : `Did you mean "${nearestName(issue.keys[0]!, known)}"? Known are ${known.join(", ")}.`,
     );
   }
-  const place = issue.path.join(".") || "the recipe";
-  throw new DiptychError("InvalidRecipe", `In the recipe, "${place}" is wrong: ${issue.message}.`, "Correct it.");
+  throw new DiptychError(
+    "InvalidRecipe",
+    `${place ? `In the recipe, "${place}"` : "The recipe"} is wrong: ${issue.message}.`,
+    "Correct it.",
+  );
+}
+
+/** The issue that says most: a name that is not known first; of alternatives, the one that was meant. */
+function tellingIssue(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
+  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]!;
+  if (issue.code !== "invalid_union") return issue;
+  const alternatives = issue.errors.flat();
+  // an alternative that was not meant is wrong at its root
+  const meant = alternatives.filter(({ code, path }) => code === "unrecognized_keys" || path.length > 0);
+  const inner = tellingIssue(meant.length > 0 ? meant : alternatives);
+  return { ...inner, path: [...issue.path, ...inner.path] };
 }

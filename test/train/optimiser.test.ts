@@ -1,0 +1,120 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { presets } from "../../src/clip/index.js";
+import { nodeRuntime } from "../../src/runtime/node.js";
+import { AdamW, type AdamWOptions, arenaLayout, arenaViews, learningRate, parseRecipe } from "../../src/train/index.js";
+import { largestDifference } from "../clip/goldenModel.js";
+import { recipe } from "./pairs.js";
+
+const runtime = nodeRuntime();
+
+describe("the arena", () => {
+  const layout = arenaLayout([
+    { name: "logit_scale", shape: [] },
+    { name: "ln_1.weight", shape: [4] },
+    { name: "proj", shape: [4, 3] },
+    { name: "c_fc.bias", shape: [2] },
+    { name: "token_embedding.weight", shape: [5, 2] },
+  ]);
+
+  test("holds every parameter once, without gaps, those that decay first", () => {
+    expect(layout.slots.map(({ name, offset, size }) => [name, offset, size])).toEqual([
+      ["proj", 0, 12],
+      ["token_embedding.weight", 12, 10],
+      ["logit_scale", 22, 1],
+      ["ln_1.weight", 23, 4],
+      ["c_fc.bias", 27, 2],
+    ]);
+    expect([layout.decayed, layout.length]).toEqual([22, 29]);
+  });
+
+  test("views write through", () => {
+    const arena = new Float32Array(layout.length);
+    arenaViews(layout, arena).get("ln_1.weight")!.data.fill(3);
+    expect([...arena.entries()].filter(([, value]) => value === 3).map(([i]) => i)).toEqual([23, 24, 25, 26]);
+  });
+});
+
+describe("AdamW", () => {
+  const options: AdamWOptions = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2, clipNorm: 0.5 };
+  const rate = 1e-2;
+
+  /** Algorithm 2 of Loshchilov & Hutter 2019 on one array in float64, after clipping to the norm. */
+  function reference(start: Float32Array, gradients: readonly Float32Array[], decayed: number): number[] {
+    const { beta1, beta2, epsilon, weightDecay, clipNorm } = options;
+    const values = [...start];
+    const [first, second] = [values.map(() => 0), values.map(() => 0)] as [number[], number[]];
+    for (const [t, gradient] of gradients.entries()) {
+      const norm = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0));
+      const clip = Math.min(1, clipNorm! / (norm + 1e-6));
+      for (let i = 0; i < values.length; i++) {
+        const g = gradient[i]! * clip;
+        first[i] = beta1 * first[i]! + (1 - beta1) * g;
+        second[i] = beta2 * second[i]! + (1 - beta2) * g * g;
+        if (i < decayed) values[i]! *= 1 - rate * weightDecay;
+        const mean = first[i]! / (1 - beta1 ** (t + 1));
+        const deviation = Math.sqrt(second[i]! / (1 - beta2 ** (t + 1)));
+        values[i]! -= (rate * mean) / (deviation + epsilon);
+      }
+    }
+    return values;
+  }
+
+  test("is the algorithm, over arenas of any size, longer than a chunk too", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(5, 70_000, 140_000), fc.nat(3), async (matrix, bias) => {
+        const table = [{ name: "w", shape: [1, matrix] }, ...(bias ? [{ name: "bias", shape: [bias] }] : [])];
+        const layout = arenaLayout(table);
+        const draw = (phase: number) =>
+          Float32Array.from({ length: layout.length }, (_, i) => Math.sin(i * 1.7 + phase));
+        const start = draw(0);
+        const gradients = [draw(1), draw(2), draw(3)];
+        const adamw = await AdamW.create(layout, options, runtime);
+        const values = start.slice();
+        for (const gradient of gradients) {
+          const length = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0));
+          expect((await adamw.step(values, gradient, rate)) / length).toBeCloseTo(1, 4);
+        }
+        expect(adamw.steps).toBe(3);
+        expect(largestDifference(values, reference(start, gradients, layout.decayed))).toBeLessThan(1e-5);
+        await adamw.dispose();
+      }),
+      { numRuns: 6 },
+    );
+  });
+});
+
+describe("the learning rate", () => {
+  test("rises linearly to its peak, then falls by half a cosine", () => {
+    const rates = Array.from({ length: 12 }, (_, step) => learningRate(step, 8, 4, 12));
+    expect(rates.slice(0, 5)).toEqual([2, 4, 6, 8, 8]);
+    expect(rates[8]).toBeCloseTo(4, 12);
+    expect(learningRate(12, 8, 4, 12)).toBeCloseTo(0, 12);
+    for (let step = 5; step < 12; step++) expect(rates[step]!).toBeLessThan(rates[step - 1]!);
+  });
+});
+
+describe("a recipe", () => {
+  test("fills in what is left out", () => {
+    expect(recipe()).toMatchObject({ beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2, clipNorm: 1, seed: 1 });
+  });
+
+  test.each([
+    ["UnknownOption", { lerningRate: 1 }, 'has no option "lerningRate". Did you mean "learningRate"?'],
+    ["UnknownOption", { augment: { scale: [0.9, 1], flp: true } }, '"augment" has no option "flp"'],
+    ["UnknownOption", { model: { ...presets["ViT-test"], embedsize: 3 } }, '"model" has no option "embedsize"'],
+    ["InvalidRecipe", { model: "ViT-B32" }, 'expected one of "ViT-B-32"|"ViT-B-16"'],
+    ["InvalidRecipe", { model: { ...presets["ViT-test"], embedSize: -1 } }, '"model.embedSize" is wrong'],
+    ["InvalidRecipe", { tokenizer: "clop" }, '"tokenizer" is wrong'],
+    ["InvalidRecipe", { batchSize: 0 }, '"batchSize" is wrong'],
+    ["InvalidRecipe", { learningRate: "fast" }, '"learningRate" is wrong'],
+    ["InvalidRecipe", { augment: { scale: [0.9, 1.5], flip: true } }, '"augment.scale.1" is wrong'],
+  ])("with a mistake is refused: %s %j", (code, changes, message) => {
+    expect(() => recipe(changes)).toThrow(expect.objectContaining({ code, message: expect.stringContaining(message) }));
+  });
+
+  test("must be an object, with what has no default", () => {
+    expect(() => parseRecipe(null)).toThrow(expect.objectContaining({ code: "InvalidRecipe" }));
+    expect(() => parseRecipe({ model: "ViT-test" })).toThrow(expect.objectContaining({ code: "InvalidRecipe" }));
+  });
+});
