@@ -4,6 +4,7 @@
  */
 import { appendFile, mkdir } from "node:fs/promises";
 import path from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { type Checkpoint, loadCheckpoint, loadTraining, saveCheckpoint } from "../checkpoint/node.js";
 import { type ClipConfig, initialise, presets } from "../clip/index.js";
 import { batches, captions, openSource, type Position, type Source, stepsPerEpoch } from "../data/index.js";
@@ -70,7 +71,8 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
   const source = await openSource(recipe.data, options.base);
   try {
     for (const problem of source.problems) onProblem?.(problem);
-    const resumed = options.resume ? await loadRun(out) : null;
+    const resumed = options.resume ? await loadRun(out, recipe) : null;
+    if (!resumed) await refuseToOverwrite(out);
     const tokenizer = resumed?.checkpoint.tokenizer ?? (await chooseTokenizer(recipe, source));
 
     // ---- model
@@ -98,7 +100,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
         out,
         { ...checkpoint, parameters: trainer.named(), origin: "Trained by Diptych." },
         {
-          training: { tensors: moments(trainer), state: { step, recipe } },
+          training: { tensors: moments(trainer), state: { step, recipe } satisfies RunState },
         },
       );
     const checkpoint = { config, preprocess, tokenizer };
@@ -171,12 +173,37 @@ interface Run {
   readonly training: NonNullable<Awaited<ReturnType<typeof loadTraining>>>;
 }
 
-async function loadRun(out: string): Promise<Run> {
+interface RunState {
+  readonly step: number;
+  readonly recipe: Recipe;
+}
+
+/** What the weights and the order of the samples follow from; the rest of a recipe may change between parts of a run. */
+const fixed = ["model", "data", "tokenizer", "batchSize", "seed"] as const;
+
+async function loadRun(out: string, recipe: Recipe): Promise<Run> {
   const training = await loadTraining(out);
   if (!training) {
     throw new DiptychError("NothingToResume", `${out} holds no run to go on with.`, "Start it without resume.");
   }
+  const started = (training.state as RunState).recipe;
+  const changed = fixed.find((key) => !isDeepStrictEqual(started[key], recipe[key]));
+  if (changed) {
+    throw new DiptychError(
+      "OtherRecipe",
+      `The run in ${out} was started with another "${changed}".`,
+      "Go on with that recipe, or start anew in another folder.",
+    );
+  }
   return { checkpoint: await loadCheckpoint(out), training };
+}
+
+async function refuseToOverwrite(out: string): Promise<void> {
+  const training = await loadTraining(out);
+  const steps = training ? (training.state as RunState).step : 0;
+  if (steps > 0) {
+    throw new DiptychError("RunExists", `${out} holds a run of ${steps} steps.`, "Resume it, or give another folder.");
+  }
 }
 
 const momentNames = { first: "first moment of ", second: "second moment of " } as const;
@@ -193,7 +220,7 @@ function moments(trainer: Trainer) {
 function restore(trainer: Trainer, { training }: Run): void {
   const tensors = new Map(training.tensors.map((tensor) => [tensor.name, tensor]));
   for (const { name, data } of moments(trainer)) data.set(tensors.get(name)!.data);
-  trainer.optimiser.steps = (training.state as { step: number }).step;
+  trainer.optimiser.steps = (training.state as RunState).step;
 }
 
 const diverged = (step: number, savedAt: number): DiptychError =>

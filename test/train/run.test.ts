@@ -126,6 +126,35 @@ describe("a run on eight pairs", () => {
   });
 });
 
+describe("a run's folder", () => {
+  const short = recipe({ epochs: 2 });
+  let kept: Run;
+  beforeAll(async () => {
+    kept = await run("kept", short);
+  });
+
+  test("is not overwritten by another run", async () => {
+    const before = await hashOf(kept.out, "model.safetensors");
+    await expect(run("kept", short)).rejects.toMatchObject({
+      code: "RunExists",
+      problem: `${kept.out} holds a run of 2 steps.`,
+    });
+    expect(await hashOf(kept.out, "model.safetensors")).toBe(before);
+  });
+
+  test("takes a longer run with another rate, not another model, batch or seed", async () => {
+    for (const changes of [{ model: "ViT-mini" }, { batchSize: 4 }, { seed: 9 }, { tokenizer: "clip" }]) {
+      const other = run("kept", recipe({ epochs: 2, ...changes }), { resume: true });
+      await expect(other).rejects.toMatchObject({
+        code: "OtherRecipe",
+        problem: expect.stringContaining(`another "${Object.keys(changes)[0]}"`),
+      });
+    }
+    const longer = await run("kept", recipe({ epochs: 3, learningRate: 1e-4 }), { resume: true });
+    expect(longer.result).toMatchObject({ steps: 3, finished: true });
+  });
+});
+
 describe("what goes wrong", () => {
   test("a sample that cannot be read is counted, reported and skipped", async () => {
     await writePairs(base, ["broken.png", "cut.png"]);
