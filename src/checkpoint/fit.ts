@@ -23,7 +23,7 @@ export function fitParameters(
   file: string,
 ): Fitted[] {
   // a model is traced to know its parameters: a config must not ask for a billion layers
-  const layers = config.image.layers + config.text.layers;
+  const layers = [config.image.layers, config.text.layers].flat().reduce((a, b) => a + b);
   if (layers > tensors.length)
     throw doesNotFit(`The config has ${layers} layers, and ${file} only ${tensors.length} tensors`);
 

@@ -106,6 +106,9 @@ const unsupported = (where: string, key: string, value: unknown) =>
   );
 
 export function toHuggingFaceConfig({ embedSize, activation, image, text }: ClipConfig): object {
+  if (image.kind !== "vit") {
+    throw new DiptychError("CannotExpress", "Hugging Face's CLIP has no ResNet.", "Save in another format.");
+  }
   const hidden_act = activation === "gelu_tanh" ? "gelu_pytorch_tanh" : activation;
   return {
     architectures: ["CLIPModel"],
@@ -168,7 +171,7 @@ const preprocessorSchema = z.object({
 });
 
 /** `preprocessor_config.json` (or `image_processor` in `processor_config.json`); sizes default to the model's. */
-export function fromPreprocessor(json: unknown, imageSize: number, where: string): PreprocessConfig {
+export function fromPreprocessor(json: unknown, imageSize: PreprocessConfig["size"], where: string): PreprocessConfig {
   const given = checkJson(preprocessorSchema, json, where);
   const resized = given.size ?? imageSize;
   const crop = given.do_center_crop ? (given.crop_size ?? resized) : resized;

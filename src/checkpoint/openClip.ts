@@ -138,7 +138,7 @@ const unsupported = (where: string, key: string, value: unknown) =>
 /** open_clip's `preprocess_cfg`; the size is the model's, whatever it says. */
 export function fromPreprocessCfg(
   preprocessCfg: Readonly<Record<string, unknown>>,
-  imageSize: number,
+  imageSize: PreprocessConfig["size"],
   where: string,
 ): PreprocessConfig {
   const given = checkJson(preprocessCfgSchema, withoutNulls(preprocessCfg), where);
@@ -158,6 +158,9 @@ export function toOpenClipConfig(
   { embedSize, activation, image, text }: ClipConfig,
   preprocess: PreprocessConfig,
 ): object {
+  if (image.kind !== "vit") {
+    throw new DiptychError("CannotExpress", "A ResNet is not written in this format yet.", "Save in another format.");
+  }
   if (activation === "gelu_tanh" || image.width % image.heads !== 0) {
     throw new DiptychError(
       "CannotExpress",

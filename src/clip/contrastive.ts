@@ -1,9 +1,26 @@
 /**
- * @file Where the towers meet: normalisation, similarity, and the symmetric cross-entropy (Radford et al. 2021, fig. 3).
+ * @file Where the towers meet: normalisation, similarity, and the losses: the symmetric cross-entropy of CLIP (Radford et
+ * al. 2021, fig. 3) and the sigmoid loss of SigLIP (Zhai et al. 2023, eq. 1).
  * Pairs with equal captions are positives of each other: the target is spread evenly over them, as in UniCL
  * (Yang et al. 2022, eq. 2–4). With captions all different that is CLIP's loss.
  */
-import { add, compare, div, exp, log, matmul, max, mul, reshape, sqrt, sub, sum, type Tensor } from "../graph/index.js";
+import {
+  add,
+  compare,
+  div,
+  exp,
+  log,
+  matmul,
+  max,
+  mul,
+  neg,
+  relu,
+  reshape,
+  sqrt,
+  sub,
+  sum,
+  type Tensor,
+} from "../graph/index.js";
 
 /** Rows divided by their Euclidean length: `[B, E]` → `[B, E]`. */
 export const l2Normalise = (x: Tensor): Tensor => div(x, sqrt(sum(mul(x, x), [-1])));
@@ -32,3 +49,20 @@ function crossEntropy(logits: Tensor, target: Tensor, axis: 0 | 1): Tensor {
   const perPair = mul(target, sub(logSum, shifted)); // [B, B]
   return reshape(div(sum(perPair, [0, 1]), sum(target, [0, 1])), []); // the targets sum to B
 }
+
+/**
+ * −Σ log σ(±logit) / B, plus where row and column have the same caption. As softplus(∓logit), written so that nothing
+ * overflows: softplus(z) = max(z, 0) + log(1 + exp(−|z|)).
+ */
+export function sigmoidLoss(logits: Tensor, group: Tensor): Tensor {
+  const batch = logits.shape[0]!;
+  const positive = compare(reshape(group, [batch, 1]), "equal", reshape(group, [1, batch])); // [B, B]
+  const sign = sub(1, mul(positive, 2)); // −1 for a pair, 1 otherwise
+  const z = mul(logits, sign);
+  const magnitude = add(relu(z), relu(neg(z)));
+  const pairs = add(relu(z), log(add(exp(neg(magnitude)), 1)));
+  const rows = sum(compare(group, "equal", group), [0]); // B, also where it is known only when the graph runs
+  return reshape(div(sum(pairs, [0, 1]), rows), []);
+}
+
+export const losses = { softmax: contrastiveLoss, sigmoid: sigmoidLoss } as const;

@@ -4,14 +4,28 @@ export {
   activationSchema,
   type ClipConfig,
   clipSchema,
+  ignoresPadding,
+  inputSides,
+  type ResnetConfig,
+  resnetSchema,
   type TextConfig,
+  type TransformerConfig,
   textSchema,
   type VitConfig,
   vitSchema,
 } from "./config.js";
-export { contrastiveLoss, l2Normalise, similarity } from "./contrastive.js";
+export { contrastiveLoss, l2Normalise, losses, sigmoidLoss, similarity } from "./contrastive.js";
 export { initialise } from "./initialise.js";
-export { attention, layerNorm, linear, type TransformerConfig, transformer } from "./layers.js";
-export { contrastiveModel, encodeImage, encodeText, imageEncoder, parameterTable, textEncoder } from "./model.js";
+export { layerNorm, linear, transformer } from "./layers.js";
+export {
+  contrastiveModel,
+  encodeImage,
+  encodeText,
+  imageEncoder,
+  type ModelOptions,
+  type ParameterSpec,
+  parameterTable,
+  textEncoder,
+} from "./model.js";
 export { Parameters } from "./parameters.js";
 export { type PresetName, presets } from "./presets.js";

@@ -16,26 +16,43 @@ const value = (size: number): Fill => ({ kind: "value", size });
 
 /** First pattern that fits decides. W width, L layers, I inputs of the linear map: `shape[1]`. */
 const rules: readonly (readonly [RegExp, (config: ClipConfig, shape: readonly number[]) => Fill])[] = [
-  [/^logit_scale$/, () => value(Math.log(1 / 0.07))],
-  [/(ln_\w+)\.weight$/, () => value(1)],
-  [/(ln_\w+|attn\.out_proj)\.bias$|in_proj_bias$/, () => value(0)],
+  // SigLIP (big_vision): a flatter softmax to begin with, and a bias that says "no pair" to all
+  [/^logit_scale$/, ({ logitBias }) => value(logitBias ? Math.log(10) : Math.log(1 / 0.07))],
+  [/^logit_bias$/, () => value(-10)],
+  [/\.gamma$/, () => value(1e-4)],
+  [/layer\d\.\d+\.bn3\.weight$/, () => value(0)],
+  [/head_scale$|running_var$|(ln|ln_\w+|bn\d|downsample\.1)\.weight$/, () => value(1)],
+  [/running_mean$|(ln|ln_\w+|bn\d|downsample\.1|attn\.out_proj)\.bias$|in_proj_bias$/, () => value(0)],
   [/^visual\.(class_embedding|positional_embedding|proj)$/, ({ image }) => normal(image.width ** -0.5)],
-  // fan-in of the kernel: 3·P·P
-  [/^visual\.conv1\.weight$/, (_, [, channels, height, width]) => uniform((channels! * height! * width!) ** -0.5)],
+  [/^visual\.attn_pool\.(query|probe)$/, (_, [, width]) => normal(width! ** -0.5)],
+  // attention pool of a ModifiedResNet: I inputs of `c_proj`, as OpenAI has it for all four
+  [/^visual\.attnpool\.positional_embedding$/, (_, [, width]) => normal(width! ** -0.5)],
+  [/^visual\.attnpool\.\w_proj\.weight$/, (_, [, inputs]) => normal(inputs! ** -0.5)],
+  [/^visual\.attnpool\.\w_proj\.bias$/, ({ image }) => uniform((image.width * 32) ** -0.5)],
+  // fan-in of the kernel: C·k·k
+  [
+    /conv\d\.weight$|downsample\.0\.weight$/,
+    (_, [, channels, height, width]) => uniform((channels! * height! * width!) ** -0.5),
+  ],
+  [/^visual\.conv1\.bias$/, ({ image }) => uniform(patchInputs(image) ** -0.5)],
   // Xavier over the joined projection: √(6 / (I + 3·I))
-  [/^visual\..*in_proj_weight$/, (_, [out, inputs]) => uniform(Math.sqrt(6 / (inputs! + out!)))],
+  [/^visual\..*(in_proj_weight|_proj_weight)$/, (_, [out, inputs]) => uniform(Math.sqrt(6 / (inputs! + out!)))],
   [/^visual\..*(out_proj|c_fc|c_proj)\.weight$/, (_, [, inputs]) => uniform(inputs! ** -0.5)],
   [/^visual\..*c_fc\.bias$/, ({ image }) => uniform(image.width ** -0.5)],
-  [/^visual\..*c_proj\.bias$/, ({ image }) => uniform(image.mlpWidth ** -0.5)],
+  [/^visual\..*c_proj\.bias$/, ({ image }) => uniform(hiddenWidth(image) ** -0.5)],
   [/^token_embedding\.weight$/, () => normal(0.02)],
-  [/^positional_embedding$/, () => normal(0.01)],
+  [/^(positional_embedding|cls_emb)$/, () => normal(0.01)],
   [/in_proj_weight$/, ({ text }) => normal(text.width ** -0.5)],
   [/(out_proj|c_proj)\.weight$/, ({ text }) => normal(text.width ** -0.5 * (2 * text.layers) ** -0.5)],
   [/c_fc\.weight$/, ({ text }) => normal((2 * text.width) ** -0.5)],
   [/c_fc\.bias$/, ({ text }) => uniform(text.width ** -0.5)],
   [/c_proj\.bias$/, ({ text }) => uniform(text.mlpWidth ** -0.5)],
-  [/^text_projection$/, ({ text }) => normal(text.width ** -0.5)],
+  [/^text_projection(\.weight)?$/, ({ text }) => normal(text.width ** -0.5)],
+  [/^text_projection\.bias$/, () => value(0)],
 ];
+
+const patchInputs = (image: ClipConfig["image"]) => (image.kind === "vit" ? 3 * image.patchSize ** 2 : 27);
+const hiddenWidth = (image: ClipConfig["image"]) => (image.kind === "vit" ? image.mlpWidth : image.width);
 
 /** Fresh values for every parameter, in the order of the table. `random` gives uniform numbers in [0, 1). */
 export function initialise(

@@ -1,48 +1,77 @@
 /** @file A CLIP as graphs: the two encoders, the loss, and the table of its parameters. */
-import { concat, type Dim, input, slice, type Tensor } from "../graph/index.js";
-import type { ClipConfig } from "./config.js";
-import { contrastiveLoss, similarity } from "./contrastive.js";
+import { add, concat, type Dim, input, slice, type Tensor } from "../graph/index.js";
+import { type ClipConfig, ignoresPadding, inputSides } from "./config.js";
+import { losses, similarity } from "./contrastive.js";
+import { modifiedResnet } from "./modifiedResnet.js";
 import { Parameters } from "./parameters.js";
 import { textTransformer } from "./textTransformer.js";
 import { visionTransformer } from "./visionTransformer.js";
 
 /** Normalised pixels `[B, 3, H, W]` → `[B, E]`, before L2 normalisation. */
-export const encodeImage = (config: ClipConfig, p: Parameters, pixels: Tensor): Tensor =>
-  visionTransformer(config.image, config.activation, config.embedSize, p.at("visual"), pixels);
+export function encodeImage({ image, activation, embedSize }: ClipConfig, p: Parameters, pixels: Tensor): Tensor {
+  switch (image.kind) {
+    case "vit":
+      return visionTransformer(image, activation, embedSize, p.at("visual"), pixels);
+    case "resnet":
+      return modifiedResnet(image, embedSize, p.at("visual"), pixels);
+  }
+}
 
-/** Ids int32 `[B, L]` → `[B, E]`, before L2 normalisation. */
-export const encodeText = (config: ClipConfig, p: Parameters, ids: Tensor): Tensor =>
-  textTransformer(config.text, config.activation, config.embedSize, p, ids);
+/** Ids int32 or int64 `[B, L]` → `[B, E]`, before L2 normalisation. */
+export const encodeText = ({ text, activation, embedSize }: ClipConfig, p: Parameters, ids: Tensor): Tensor =>
+  textTransformer(text, text.activation ?? activation, embedSize, p, ids);
 
-const pixelsInput = ({ image: { imageSize } }: ClipConfig, batch: Dim) =>
-  input("pixels", [batch, 3, imageSize, imageSize]);
+const pixelsInput = (config: ClipConfig, batch: Dim) => input("pixels", [batch, 3, ...inputSides(config)]);
+
+/** Where padding matters, every text is as long as the context. */
+const textLength = (config: ClipConfig): Dim => (ignoresPadding(config) ? "L" : config.text.contextLength);
 
 /** The picture tower as a graph: input `pixels`, output `image_features`. */
 export const imageEncoder = (config: ClipConfig, batch: Dim = "B") => ({
-  image_features: encodeImage(config, new Parameters(), pixelsInput(config, batch)),
+  image_features: encodeImage(config, Parameters.root(), pixelsInput(config, batch)),
 });
 
 /** The text tower as a graph: input `ids`, output `text_features`. */
-export const textEncoder = (config: ClipConfig, batch: Dim = "B", length: Dim = "L") => ({
-  text_features: encodeText(config, new Parameters(), input("ids", [batch, length], "int32")),
+export const textEncoder = (config: ClipConfig, batch: Dim = "B", length: Dim = textLength(config)) => ({
+  text_features: encodeText(config, Parameters.root(), input("ids", [batch, length], "int32")),
 });
 
-/**
- * The whole model on B pairs: inputs `pixels`, `ids`, `group`; everything that training and its tests ask for.
- * @param imagesAtATime the picture tower runs on so many pictures after another, so that what passes from one operator
- *   to the next stays in the cache; the values are those of one run on all
- */
-export function contrastiveModel(config: ClipConfig, batch: Dim = "B", length: Dim = "L", imagesAtATime?: number) {
-  const parameters = new Parameters();
-  const pixels = pixelsInput(config, batch);
+export interface ModelOptions {
+  /** Pairs in the batch. */
+  readonly batch?: Dim;
+  readonly length?: Dim;
+  /**
+   * The picture tower runs on so many pictures after another, so that what passes from one operator to the next stays in
+   * the cache; the values are those of one run on all. Not for a ResNet in training, whose statistics are the batch's.
+   */
+  readonly imagesAtATime?: number | undefined;
+  /** Batch normalisation uses, and notes, the statistics of the batch. */
+  readonly training?: boolean;
+  /** "softmax" (CLIP) unless given. */
+  readonly loss?: keyof typeof losses;
+}
+
+/** The whole model on B pairs: inputs `pixels`, `ids`, `group`; everything that training and its tests ask for. */
+export function contrastiveModel(config: ClipConfig, options: ModelOptions = {}) {
+  const { batch = "B", length = textLength(config), imagesAtATime, training = false, loss = "softmax" } = options;
+  const parameters = Parameters.root({ training });
   const imageFeatures = concat(
-    portions(pixels, imagesAtATime).map((some) => encodeImage(config, parameters, some)),
+    portions(pixelsInput(config, batch), imagesAtATime).map((some) => encodeImage(config, parameters, some)),
     0,
   );
   const textFeatures = encodeText(config, parameters, input("ids", [batch, length], "int32"));
-  const logits = similarity(imageFeatures, textFeatures, parameters.get("logit_scale", []));
-  const loss = contrastiveLoss(logits, input("group", [batch], "int32"));
-  return { parameters: parameters.all(), imageFeatures, textFeatures, logits, loss };
+  const cosines = similarity(imageFeatures, textFeatures, parameters.get("logit_scale", []));
+  const logits = config.logitBias ? add(cosines, parameters.get("logit_bias", [])) : cosines;
+  return {
+    /** What is learned; `statistics` are the running averages, with their new values in training. */
+    parameters: parameters.learned(),
+    statistics: parameters.statistics(),
+    stored: parameters.all(),
+    imageFeatures,
+    textFeatures,
+    logits,
+    loss: losses[loss](logits, input("group", [batch], "int32")),
+  };
 }
 
 /** `x` cut along its first axis into pieces of `size`; whole where its length is not known. */
@@ -54,11 +83,18 @@ function portions(x: Tensor, size: number | undefined): Tensor[] {
   );
 }
 
-/** Name and shape of every parameter, in the order of the names. */
-export function parameterTable(
-  config: ClipConfig,
-): readonly { readonly name: string; readonly shape: readonly number[] }[] {
-  return [...contrastiveModel(config).parameters]
-    .map(([name, tensor]) => ({ name, shape: tensor.shape as readonly number[] }))
+/** One tensor of a checkpoint. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** false: a running average, measured in training rather than learned. */
+  readonly learned: boolean;
+}
+
+/** Every tensor of a checkpoint, in the order of the names. */
+export function parameterTable(config: ClipConfig): readonly ParameterSpec[] {
+  const { stored, statistics } = contrastiveModel(config);
+  return [...stored]
+    .map(([name, tensor]) => ({ name, shape: tensor.shape as readonly number[], learned: !statistics.has(name) }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }

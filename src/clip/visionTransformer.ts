@@ -1,13 +1,27 @@
 /**
- * @file The picture tower: Vision Transformer (Dosovitskiy et al. 2021) as CLIP uses it (Radford et al. 2021, §2.4).
- * Follows open_clip's `VisionTransformer`: class token first, `ln_pre`, pre-norm blocks, `ln_post` on the class token,
- * projection.
+ * @file The picture tower: Vision Transformer (Dosovitskiy et al. 2021) as CLIP uses it (Radford et al. 2021, §2.4), and
+ * as SigLIP, CLIPA and CoCa vary it. Follows open_clip's `VisionTransformer`: class token first, `ln_pre`, pre-norm
+ * blocks, `ln_post`, pooling, projection.
  *
- * Shapes: B pictures, H×W pixels, P patch size, T = 1 + (H/P)·(W/P) tokens, D width, E embedding size.
+ * Shapes: B pictures, H×W pixels, P patch size, G = ⌊H/P⌋·⌊W/P⌋ patches, T = G + 1 tokens with the class token,
+ * D width, E embedding size.
  */
-import { add, concat, dimProduct, expand, matmul, reshape, slice, type Tensor, transpose } from "../graph/index.js";
+import {
+  add,
+  concat,
+  dimProduct,
+  expand,
+  matmul,
+  mul,
+  reshape,
+  slice,
+  sum,
+  type Tensor,
+  transpose,
+} from "../graph/index.js";
+import { probePool, queryPool } from "./attentionPool.js";
 import type { Activation, VitConfig } from "./config.js";
-import { layerNorm, transformer } from "./layers.js";
+import { layerNorm, transformer, widthOf } from "./layers.js";
 import type { Parameters } from "./parameters.js";
 
 /** Normalised pixels `[B, 3, H, W]` → features `[B, E]`, before L2 normalisation. `p` is the scope `visual`. */
@@ -18,26 +32,55 @@ export function visionTransformer(
   p: Parameters,
   pixels: Tensor,
 ): Tensor {
-  const { width } = config;
+  const { width, epsilon } = config;
   const batch = pixels.shape[0]!;
-  const patches = patchEmbedding(config, p, pixels); // [B, T−1, D]
-  const tokens = 1 + (patches.shape[1] as number);
-  const classToken = expand(reshape(p.get("class_embedding", [width]), [1, 1, width]), [batch, 1, width]);
-  const positioned = add(concat([classToken, patches], 1), p.get("positional_embedding", [tokens, width])); // [B, T, D]
-  const rows = layerNorm(p.at("ln_pre"), reshape(positioned, [dimProduct([batch, tokens]), width]));
-  const x = transformer(config, activation, p.at("transformer"), rows, batch, tokens); // [B·T, D]
-  const pooled = reshape(slice(reshape(x, [batch, tokens, width]), 1, 0, 1), [batch, width]);
-  return matmul(layerNorm(p.at("ln_post"), pooled), p.get("proj", [width, embedSize])); // [B, E]
+  let x = patchEmbedding(config, p, pixels); // [B, G, D]
+  if (config.classToken !== false) {
+    const classToken = reshape(p.get("class_embedding", [width]), [1, 1, width]);
+    x = concat([expand(classToken, [batch, 1, width]), x], 1); // [B, T, D]
+  }
+  const tokens = x.shape[1] as number;
+  x = reshape(add(x, p.get("positional_embedding", [tokens, width])), [dimProduct([batch, tokens]), width]);
+  if (config.preNorm !== false) x = layerNorm(p.at("ln_pre"), x, epsilon);
+  x = transformer(config, activation, p.at("transformer"), x, batch, tokens); // [B·T, D]
+  const pooled = pool(config, activation, embedSize, p, reshape(x, [batch, tokens, width]));
+  return config.projection === false ? pooled : matmul(pooled, p.get("proj", [widthOf(pooled), embedSize])); // [B, E]
 }
 
-/** The convolution `conv1` of stride P as what it is: one product of patches `[B·(T−1), 3·P·P]` with its kernel. */
-function patchEmbedding({ imageSize, patchSize, width }: VitConfig, p: Parameters, pixels: Tensor): Tensor {
-  const batch = pixels.shape[0]!;
-  const grid = Math.floor(imageSize / patchSize);
-  const inner = 3 * patchSize * patchSize;
-  const covered = slice(slice(pixels, 2, 0, grid * patchSize), 3, 0, grid * patchSize);
-  const cut = reshape(covered, [batch, 3, grid, patchSize, grid, patchSize]);
-  const patches = reshape(transpose(cut, [0, 2, 4, 1, 3, 5]), [dimProduct([batch, grid * grid]), inner]);
-  const kernel = reshape(p.get("conv1.weight", [width, 3, patchSize, patchSize]), [width, inner]);
-  return reshape(matmul(patches, kernel, { transposeB: true }), [batch, grid * grid, width]);
+/** The convolution `conv1` of stride P as what it is: one product of patches `[B·G, 3·P·P]` with its kernel. */
+function patchEmbedding({ patchSize, width, patchBias }: VitConfig, p: Parameters, pixels: Tensor): Tensor {
+  const [batch, channels, height, columns] = pixels.shape as readonly [Tensor["shape"][number], number, number, number];
+  const grid = [Math.floor(height / patchSize), Math.floor(columns / patchSize)] as const;
+  const inner = channels * patchSize * patchSize;
+  const covered = slice(slice(pixels, 2, 0, grid[0] * patchSize), 3, 0, grid[1] * patchSize);
+  const cut = reshape(covered, [batch, channels, grid[0], patchSize, grid[1], patchSize]);
+  const patches = reshape(transpose(cut, [0, 2, 4, 1, 3, 5]), [dimProduct([batch, grid[0] * grid[1]]), inner]);
+  const kernel = reshape(p.get("conv1.weight", [width, channels, patchSize, patchSize]), [width, inner]);
+  const plus = patchBias ? { plus: p.get("conv1.bias", [width]) } : {};
+  return reshape(matmul(patches, kernel, { transposeB: true, ...plus }), [batch, grid[0] * grid[1], width]);
+}
+
+/** Tokens `[B, T, D]` → `[B, D]` (`[B, E]` from learned queries). */
+function pool(config: VitConfig, activation: Activation, embedSize: number, p: Parameters, x: Tensor): Tensor {
+  const { attentionPool, epsilon } = config;
+  const normed = (t: Tensor) => layerNorm(p.at("ln_post"), t, epsilon);
+  const chosen = config.pool === "average" ? average : firstToken;
+  switch (attentionPool?.kind) {
+    case "probe":
+      return probePool(attentionPool, activation, epsilon, p.at("attn_pool"), normed(x));
+    case "queries":
+      return chosen(normed(queryPool(attentionPool, embedSize, epsilon, p.at("attn_pool"), x)));
+    case undefined:
+      // Normalising a token does not depend on the others, so the first is taken before: less work, the same value.
+      if (config.pool !== "average" || config.normAfterPool) return normed(chosen(x));
+      return average(normed(x));
+  }
+}
+
+const firstToken = (x: Tensor): Tensor => reshape(slice(x, 1, 0, 1), [x.shape[0]!, x.shape[2]!]);
+
+/** The mean of all tokens but the first. */
+function average(x: Tensor): Tensor {
+  const [batch, tokens, width] = x.shape as readonly [Tensor["shape"][number], number, number];
+  return reshape(mul(sum(slice(x, 1, 1, tokens), [1]), 1 / (tokens - 1)), [batch, width]);
 }

@@ -28,7 +28,7 @@ export const preprocessSchema = z.strictObject({
 export type PreprocessConfig = z.infer<typeof preprocessSchema>;
 
 /** What OpenAI's models and most others were trained with; `size` is the model's input side in pixels. */
-export const openaiPreprocess = (size: number): PreprocessConfig => ({
+export const openaiPreprocess = (size: PreprocessConfig["size"]): PreprocessConfig => ({
   size,
   mean: [0.48145466, 0.4578275, 0.40821073],
   std: [0.26862954, 0.26130258, 0.27577711],

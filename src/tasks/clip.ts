@@ -6,7 +6,7 @@
  * Shapes: N pictures, M texts, E embedding size, H×W the model's input, L tokens.
  */
 import type { Checkpoint } from "../checkpoint/index.js";
-import { type ClipConfig, imageEncoder, textEncoder } from "../clip/index.js";
+import { type ClipConfig, ignoresPadding, imageEncoder, inputSides, textEncoder } from "../clip/index.js";
 import { DiptychError } from "../errors.js";
 import { cropPicture, cropSize, normalise, type Picture, type PreprocessConfig } from "../image/index.js";
 import type { Program, Runtime } from "../runtime/index.js";
@@ -122,8 +122,9 @@ export function createClip(checkpoint: Checkpoint, runtime: Runtime, pictures?: 
     async embedTexts(texts, { truncate = false } = {}) {
       const data = new Float32Array(texts.length * embedSize);
       const { contextLength } = config.text;
-      const ids = tokenize(clip.tokenizer, texts, { contextLength, truncate });
-      for (const rows of batchesByLength(ids, clip.tokenizer.endId)) {
+      const cut = ignoresPadding(config);
+      const ids = tokenize(clip.tokenizer, texts, { contextLength, truncate, padTo: cut ? "longest" : "context" });
+      for (const rows of batchesByLength(ids, cut ? clip.tokenizer.endId : null)) {
         const features = await clip.encodeText(rows.ids);
         scatter(normaliseRows(features), rows.indices, data);
       }
@@ -131,7 +132,7 @@ export function createClip(checkpoint: Checkpoint, runtime: Runtime, pictures?: 
     },
 
     async encodeImage({ data, shape }) {
-      expectShape("pixels", data, shape, [shape[0] ?? 0, 3, config.image.imageSize, config.image.imageSize]);
+      expectShape("pixels", data, shape, [shape[0] ?? 0, 3, ...inputSides(config)]);
       const { image_features } = await (await imageTower.get()).run({ pixels: { data, shape } });
       return asMatrix(image_features!);
     },
@@ -202,11 +203,11 @@ function lazyProgram(compile: () => Promise<Program>): LazyProgram {
  */
 function batchesByLength(
   ids: { readonly data: Int32Array; readonly shape: readonly [number, number] },
-  endId: number,
+  endId: number | null,
 ): { indices: number[]; ids: { data: Int32Array; shape: [number, number] } }[] {
   const [count, stride] = ids.shape;
   const rowOf = (i: number): Int32Array => ids.data.subarray(i * stride, (i + 1) * stride);
-  const lengths = Array.from({ length: count }, (_, i) => rowOf(i).lastIndexOf(endId) + 1);
+  const lengths = Array.from({ length: count }, (_, i) => (endId === null ? stride : rowOf(i).lastIndexOf(endId) + 1));
   const order = lengths.map((_, i) => i).sort((a, b) => lengths[a]! - lengths[b]!);
   const batches = [];
   for (let from = 0; from < count; ) {

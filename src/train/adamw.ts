@@ -40,16 +40,20 @@ export class AdamW {
   steps = 0;
 
   private constructor(
-    private readonly layout: Layout,
+    private readonly layout: Pick<Layout, "decayed" | "learned">,
     private readonly options: AdamWOptions,
     private readonly update: Program,
     private readonly squares: Program,
   ) {
-    this.first = new Float32Array(layout.length);
-    this.second = new Float32Array(layout.length);
+    this.first = new Float32Array(layout.learned);
+    this.second = new Float32Array(layout.learned);
   }
 
-  static async create(layout: Layout, options: AdamWOptions, runtime: Runtime): Promise<AdamW> {
+  static async create(
+    layout: Pick<Layout, "decayed" | "learned">,
+    options: AdamWOptions,
+    runtime: Runtime,
+  ): Promise<AdamW> {
     const gradient = input("gradient", ["N"]);
     const squares = await runtime.compile({ squares: sum(mul(gradient, gradient), [0]) });
     return new AdamW(layout, options, await runtime.compile(updateGraph(options)), squares);
@@ -79,7 +83,7 @@ export class AdamW {
     };
     const ranges = [
       { from: 0, to: this.layout.decayed, keep: scalar(1 - learningRate * weightDecay) },
-      { from: this.layout.decayed, to: this.layout.length, keep: scalar(1) },
+      { from: this.layout.decayed, to: this.layout.learned, keep: scalar(1) },
     ];
     for (const { from, to, keep } of ranges) {
       for (let start = from; start < to; start += CHUNK) {

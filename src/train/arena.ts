@@ -2,6 +2,7 @@
  * @file One flat array for all parameters, with a table that maps names to places. Gradients and moments are arenas of the
  * same table, so that clipping, the update and saving are loops over one array.
  */
+import type { ParameterSpec } from "../clip/index.js";
 
 export interface Slot {
   readonly name: string;
@@ -10,37 +11,47 @@ export interface Slot {
   readonly size: number;
 }
 
-/** Where every parameter lies. Slots below `decayed` get weight decay, those from there on none. */
+/**
+ * Where every parameter lies. What is below `decayed` gets weight decay, what is from there to `learned` none; running
+ * averages, which have no gradient, lie behind.
+ */
 export interface Layout {
   readonly slots: readonly Slot[];
-  readonly length: number;
   readonly decayed: number;
+  readonly learned: number;
+  readonly length: number;
 }
 
 /** open_clip ≤ 3.3: no decay for gains, biases, the logit scale, and whatever has fewer than two axes. */
 export const isDecayed = (name: string, shape: readonly number[]): boolean =>
   shape.length >= 2 && !/bn|ln|bias|logit_scale/.test(name);
 
-export function arenaLayout(table: readonly { readonly name: string; readonly shape: readonly number[] }[]): Layout {
-  const sorted = [...table].sort((a, b) => Number(isDecayed(b.name, b.shape)) - Number(isDecayed(a.name, a.shape)));
+export function arenaLayout(table: readonly ParameterSpec[]): Layout {
   const slots: Slot[] = [];
-  let offset = 0;
-  let decayed = 0;
-  for (const { name, shape } of sorted) {
-    const size = shape.reduce((a, b) => a * b, 1);
-    slots.push({ name, shape, offset, size });
-    offset += size;
-    if (isDecayed(name, shape)) decayed = offset;
-  }
-  return { slots, length: offset, decayed };
+  let length = 0;
+  const place = (specs: readonly ParameterSpec[]): number => {
+    for (const { name, shape } of specs) {
+      const size = shape.reduce((a, b) => a * b, 1);
+      slots.push({ name, shape, offset: length, size });
+      length += size;
+    }
+    return length;
+  };
+  const decays = ({ name, shape }: ParameterSpec) => isDecayed(name, shape);
+  const decayed = place(table.filter((spec) => spec.learned && decays(spec)));
+  const learned = place(table.filter((spec) => spec.learned && !decays(spec)));
+  place(table.filter((spec) => !spec.learned));
+  return { slots, decayed, learned, length };
 }
 
-/** Every parameter as a view of the arena: what is fed to, or written by, a program. */
+/** Every parameter that the arena reaches to as a view of it: what is fed to, or written by, a program. */
 export function arenaViews(
   layout: Layout,
   arena: Float32Array,
 ): Map<string, { readonly data: Float32Array; readonly shape: readonly number[] }> {
   return new Map(
-    layout.slots.map(({ name, shape, offset, size }) => [name, { data: arena.subarray(offset, offset + size), shape }]),
+    layout.slots
+      .filter(({ offset }) => offset < arena.length)
+      .map(({ name, shape, offset, size }) => [name, { data: arena.subarray(offset, offset + size), shape }]),
   );
 }

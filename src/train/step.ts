@@ -2,7 +2,7 @@
  * @file One training step: loss and gradients of a batch in one program, then the update.
  * Parameters, gradients and moments live in arenas; the program reads and writes views of them.
  */
-import { type ClipConfig, contrastiveModel, parameterTable } from "../clip/index.js";
+import { type ClipConfig, contrastiveModel, inputSides, parameterTable } from "../clip/index.js";
 import { gradient } from "../graph/index.js";
 import type { Program, Runtime, TensorData } from "../runtime/index.js";
 import { AdamW, type AdamWOptions } from "./adamw.js";
@@ -37,6 +37,12 @@ export interface StepResult {
   readonly logitScale: number;
 }
 
+interface Differentiated {
+  readonly loss: number;
+  readonly logits: TensorData;
+  readonly statistics: ReadonlyMap<string, Float32Array>;
+}
+
 /** A model in training, held open until `dispose`. */
 export class Trainer {
   private constructor(
@@ -59,15 +65,17 @@ export class Trainer {
     const layout = arenaLayout(parameterTable(config));
     const parameters = new Float32Array(layout.length);
     for (const [name, view] of arenaViews(layout, parameters)) view.data.set(values.get(name)!.data);
-    const model = contrastiveModel(config, batchSize, "L", IMAGES_AT_A_TIME);
+    const imagesAtATime = config.image.kind === "vit" ? IMAGES_AT_A_TIME : undefined;
+    const model = contrastiveModel(config, { batch: batchSize, imagesAtATime, training: true });
     const gradients = gradient(model.loss, [...model.parameters.values()]);
     const program = await runtime.compile({
       loss: model.loss,
       logits: model.logits,
       ...Object.fromEntries([...model.parameters.keys()].map((name, i) => [`d ${name}`, gradients[i]!])),
+      ...Object.fromEntries([...model.statistics].map(([name, value]) => [`new ${name}`, value!])),
     });
     const optimiser = await AdamW.create(layout, options, runtime);
-    return new Trainer(layout, parameters, new Float32Array(layout.length), optimiser, program, config);
+    return new Trainer(layout, parameters, new Float32Array(layout.learned), optimiser, program, config);
   }
 
   /** Views of the parameters by name, live. */
@@ -75,11 +83,10 @@ export class Trainer {
     return arenaViews(this.layout, this.parameters);
   }
 
-  /** Loss and logits of a batch; its gradients go to the gradient arena. */
-  async differentiate(batch: TrainingBatch): Promise<{ readonly loss: number; readonly logits: TensorData }> {
-    const { imageSize } = this.config.image;
+  /** Loss, logits and new running averages of a batch; its gradients go to the gradient arena. */
+  async differentiate(batch: TrainingBatch): Promise<Differentiated> {
     const feeds: Record<string, TensorData> = {
-      pixels: { data: batch.pixels, shape: [batch.size, 3, imageSize, imageSize] },
+      pixels: { data: batch.pixels, shape: [batch.size, 3, ...inputSides(this.config)] },
       ids: { data: batch.ids, shape: [batch.size, batch.length] },
       group: { data: batch.group, shape: [batch.size] },
       ...Object.fromEntries(this.named()),
@@ -88,11 +95,17 @@ export class Trainer {
       [...arenaViews(this.layout, this.gradients)].map(([name, view]) => [`d ${name}`, view]),
     );
     const results = await this.program.run(feeds, into);
-    return { loss: Number(results.loss!.data[0]), logits: results.logits! };
+    const statistics = new Map(
+      Object.entries(results).flatMap(([name, { data }]) =>
+        name.startsWith("new ") ? [[name.slice(4), data as Float32Array] as const] : [],
+      ),
+    );
+    return { loss: Number(results.loss!.data[0]), logits: results.logits!, statistics };
   }
 
   async step(batch: TrainingBatch, learningRate: number): Promise<StepResult> {
-    const { loss, logits } = await this.differentiate(batch);
+    const { loss, logits, statistics } = await this.differentiate(batch);
+    for (const [name, data] of statistics) this.named().get(name)!.data.set(data);
     const gradientNorm = await this.optimiser.step(this.parameters, this.gradients, learningRate);
     const scale = this.named().get("logit_scale")!.data;
     scale[0] = Math.min(Math.max(scale[0]!, LOGIT_SCALE_RANGE[0]), LOGIT_SCALE_RANGE[1]);

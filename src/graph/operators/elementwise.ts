@@ -60,6 +60,9 @@ export const tanhOperator = unary("tanh", "Tanh", (y, dy) => mul(dy, sub(1, mul(
 // erf'(x) = 2/√π · exp(−x²)
 export const erfOperator = unary("erf", "Erf", (_, dy, x) => mul(dy, mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x))))));
 
+/** max(x, 0) */
+export const reluOperator = unary("relu", "Relu", (y, dy) => mul(dy, compare(y, "greater", scalarLike(0, y))));
+
 export const neg = (x: Tensor): Tensor => apply(negOperator, [x], none);
 export const exp = (x: Tensor): Tensor => apply(expOperator, [x], none);
 export const log = (x: Tensor): Tensor => apply(logOperator, [x], none);
@@ -67,6 +70,7 @@ export const sqrt = (x: Tensor): Tensor => apply(sqrtOperator, [x], none);
 export const sigmoid = (x: Tensor): Tensor => apply(sigmoidOperator, [x], none);
 export const tanh = (x: Tensor): Tensor => apply(tanhOperator, [x], none);
 export const erf = (x: Tensor): Tensor => apply(erfOperator, [x], none);
+export const relu = (x: Tensor): Tensor => apply(reluOperator, [x], none);
 
 export const compareOperator: Operator<{ readonly relation: "equal" | "greater" }> = {
   name: "compare",

@@ -7,3 +7,4 @@ export * from "./matrix.js";
 export * from "./neural.js";
 export * from "./override.js";
 export * from "./reduce.js";
+export * from "./spatial.js";
