@@ -19,7 +19,8 @@ const after = (done: number) => {
   if (done === 50) early = late;
 };
 
-await writePairs(folder);
+// Pictures of an ordinary size: after 50 thumbnails the garbage collector has not yet had to do anything.
+await writePairs(folder, [], 10);
 if (task === "train") {
   const pool = createPicturePool(2);
   await train(recipe({ epochs: 500 }), {

@@ -19,10 +19,10 @@ export const captions: readonly string[] = Object.keys(colours).map((name) => `a
 export const pictures: readonly string[] = Object.keys(colours).map((name) => `${name}.png`);
 
 /** Writes the pictures and `captions.csv`; `extra` rows are files that the table names and the caller may write. */
-export async function writePairs(folder: string, extra: readonly string[] = []): Promise<void> {
+export async function writePairs(folder: string, extra: readonly string[] = [], scale = 1): Promise<void> {
   await mkdir(folder, { recursive: true });
   for (const [name, [r, g, b]] of Object.entries(colours)) {
-    await sharp({ create: { width: 40, height: 36, channels: 3, background: { r, g, b } } })
+    await sharp({ create: { width: 40 * scale, height: 36 * scale, channels: 3, background: { r, g, b } } })
       .png()
       .toFile(path.join(folder, `${name}.png`));
   }
