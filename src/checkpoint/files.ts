@@ -102,7 +102,8 @@ export async function replaceFolder(
   try {
     await mkdir(beside, { recursive: true });
     await write(beside);
-    await sync(beside);
+    const inside = await readdir(beside, { recursive: true, withFileTypes: true });
+    for (const place of new Set([beside, ...inside.map(({ parentPath }) => parentPath)])) await sync(place);
     await settle(target, ours);
     if (await exists(target)) await rename(target, old);
     await rename(beside, target);

@@ -1,14 +1,15 @@
 /**
- * @file Writes a checkpoint as a folder, in Diptych's own form, Hugging Face's or open_clip's. The folder appears whole or
+ * @file Writes a checkpoint as a folder: Diptych's own, Hugging Face's, open_clip's, or ONNX. The folder appears whole or
  * not at all; a training run's state goes along with the weights that it belongs to.
  */
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { type Checkpoint, type FolderConfig, folderSchema } from "./checkpoint.js";
 import { exists, readSafetensors, replaceFolder, settledFolder, writeThrough } from "./files.js";
 import { toHuggingFaceConfig, toPreprocessor } from "./huggingFace.js";
 import { checkJson, parseJson } from "./json.js";
 import { type Dialect, dialects } from "./names.js";
+import { onnxTowers } from "./onnx.js";
 import { toOpenClipConfig } from "./openClip.js";
 import { safetensorsBytes, type WrittenType } from "./safetensors.js";
 import type { NamedTensor } from "./storage.js";
@@ -32,38 +33,44 @@ export interface SaveOptions {
 
 type Saved = Omit<Checkpoint, "origin"> & { readonly origin?: string };
 
-interface Format {
-  readonly weights: string;
-  readonly dialect: Dialect;
-  /** Name → text of the files beside the weights. */
-  readonly texts: (checkpoint: Saved) => Readonly<Record<string, string>>;
-}
+/** Files by their path in the folder; weights are made piece by piece as they are written. */
+type Files = Readonly<Record<string, Iterable<Uint8Array> | string>>;
+type Format = (checkpoint: Saved, dtype: WrittenType) => Files;
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
+const weights = (dialect: Dialect, { parameters }: Saved, dtype: WrittenType) =>
+  safetensorsBytes(tensorsAs(dialect, parameters), { dtype });
+
+/** What transformers and transformers.js read beside the weights. */
+const huggingFaceTexts = ({ config, preprocess, tokenizer }: Saved, extra: object = {}): Files => ({
+  "config.json": json({ ...toHuggingFaceConfig(config), ...extra }),
+  "preprocessor_config.json": json(toPreprocessor(preprocess)),
+  ...(tokenizer && huggingFaceTokenizer(tokenizer, config.text.contextLength)),
+});
+
 const formats = {
-  diptych: {
-    weights: "model.safetensors",
-    dialect: dialects.openClip,
-    texts: ({ config, preprocess, tokenizer, origin = "" }) => {
-      const settings = tokenizer ? { tokenizer: tokenizerSettings(tokenizer) } : {};
-      const file: FolderConfig = { format: "diptych", version: 1, model: config, preprocess, ...settings, origin };
-      return { "config.json": json(checkJson(folderSchema, file, "The config to save")) };
-    },
+  diptych: (checkpoint, dtype) => {
+    const { config, preprocess, tokenizer, origin = "" } = checkpoint;
+    const settings = tokenizer ? { tokenizer: tokenizerSettings(tokenizer) } : {};
+    const file: FolderConfig = { format: "diptych", version: 1, model: config, preprocess, ...settings, origin };
+    return {
+      "model.safetensors": weights(dialects.openClip, checkpoint, dtype),
+      "config.json": json(checkJson(folderSchema, file, "The config to save")),
+    };
   },
-  huggingFace: {
-    weights: "model.safetensors",
-    dialect: dialects.huggingFace,
-    texts: ({ config, preprocess, tokenizer }) => ({
-      "config.json": json(toHuggingFaceConfig(config)),
-      "preprocessor_config.json": json(toPreprocessor(preprocess)),
-      ...(tokenizer && huggingFaceTokenizer(tokenizer, config.text.contextLength)),
-    }),
-  },
-  openClip: {
-    weights: "open_clip_model.safetensors",
-    dialect: dialects.openClip,
-    texts: ({ config, preprocess }) => ({ "open_clip_config.json": json(toOpenClipConfig(config, preprocess)) }),
+  huggingFace: (checkpoint, dtype) => ({
+    "model.safetensors": weights(dialects.huggingFace, checkpoint, dtype),
+    ...huggingFaceTexts(checkpoint),
+  }),
+  openClip: (checkpoint, dtype) => ({
+    "open_clip_model.safetensors": weights(dialects.openClip, checkpoint, dtype),
+    "open_clip_config.json": json(toOpenClipConfig(checkpoint.config, checkpoint.preprocess)),
+  }),
+  /** For transformers.js: no weights that training could go on with, only programs. */
+  onnx: (checkpoint, dtype) => {
+    const { files, settings } = onnxTowers(checkpoint, dtype);
+    return { ...files, ...huggingFaceTexts(checkpoint, settings) };
   },
 } as const satisfies Record<string, Format>;
 
@@ -71,7 +78,7 @@ const formats = {
 const ours = new Set([
   ...["config.json", "model.safetensors", "open_clip_config.json", "open_clip_model.safetensors"],
   ...["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"],
-  ...["training.json", "training.safetensors"],
+  ...["training.json", "training.safetensors", "onnx"],
 ]);
 
 /**
@@ -80,14 +87,15 @@ const ours = new Set([
  */
 export async function saveCheckpoint(folder: string, checkpoint: Saved, options: SaveOptions = {}): Promise<void> {
   const { format = "diptych", dtype = "F32", training } = options;
-  const { weights, dialect, texts } = formats[format];
   const { tokenizer } = checkpoint;
-  const files = { ...texts(checkpoint), ...(tokenizer && tokenizerTexts(tokenizer)) };
+  const files: Files = { ...formats[format](checkpoint, dtype), ...(tokenizer && tokenizerTexts(tokenizer)) };
   await replaceFolder(folder, ours, async (beside) => {
-    const write = (name: string, content: Iterable<Uint8Array> | string) =>
-      writeThrough(path.join(beside, name), content);
-    await write(weights, safetensorsBytes(tensorsAs(dialect, checkpoint.parameters), { dtype }));
-    for (const [name, text] of Object.entries(files)) await write(name, text);
+    const write = async (name: string, content: Files[string]) => {
+      const file = path.join(beside, name);
+      await mkdir(path.dirname(file), { recursive: true });
+      await writeThrough(file, content);
+    };
+    for (const [name, content] of Object.entries(files)) await write(name, content);
     if (!training) return;
     await write("training.safetensors", safetensorsBytes(training.tensors));
     await write("training.json", json(training.state));

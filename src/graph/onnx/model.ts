@@ -12,7 +12,16 @@ const dataType = { float32: 1, float64: 11, int32: 6, int64: 7, uint8: 2 } as co
 export interface OnnxOptions {
   readonly form?: OnnxForm;
   /** Inputs to store in the file as constants, by name. */
-  readonly constants?: ReadonlyMap<string, { readonly data: Values; readonly shape: readonly number[] }>;
+  readonly constants?: ReadonlyMap<string, OnnxConstant>;
+  /** Inputs that have another name, or come in another dtype, than in the graph. */
+  readonly inputs?: Readonly<Record<string, { readonly name: string; readonly dtype: DType }>>;
+}
+
+export interface OnnxConstant {
+  readonly data: Values;
+  readonly shape: readonly number[];
+  /** Where in a file beside the model's the numbers lie, in bytes: protobuf allows a model 2 GB. The caller writes it. */
+  readonly external?: { readonly file: string; readonly offset: number };
 }
 
 /** The bytes of an ONNX model whose inputs are the graph's `input`s and whose outputs bear the keys of `outputs`. */
@@ -26,8 +35,8 @@ export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: On
   let count = 0;
   const fresh = () => `v${count++}`;
 
-  const initializer = (name: string, values: Values, shape: readonly number[], dtype: DType) => {
-    initializers.push(tensorMessage(values, shape, dtype).string(8, name));
+  const initializer = (name: string, constant: OnnxConstant, dtype: DType) => {
+    initializers.push(tensorMessage(constant, dtype).string(8, name));
     return name;
   };
 
@@ -41,9 +50,11 @@ export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: On
     },
     input(name, tensor) {
       const fixed = options.constants?.get(name);
-      if (fixed) return initializer(name, fixed.data, fixed.shape, tensor.dtype);
-      graphInputs.push(valueInfo(name, tensor));
-      return name;
+      if (fixed) return initializer(name, fixed, tensor.dtype);
+      const given = options.inputs?.[name] ?? { name, dtype: tensor.dtype };
+      graphInputs.push(valueInfo(given.name, { shape: tensor.shape, dtype: given.dtype }));
+      if (given.dtype === tensor.dtype) return given.name;
+      return emitter.node("Cast", [given.name], { to: { type: "dtype", value: tensor.dtype } })[0]!;
     },
     node(type, inputs, attributes = {}, { domain = "", outputs: outputCount = 1 } = {}) {
       const names = Array.from({ length: outputCount }, fresh);
@@ -55,12 +66,12 @@ export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: On
       nodes.push(domain === "" ? node : node.string(7, domain));
       return names;
     },
-    constant: (values, shape, dtype) => initializer(fresh(), values, shape, dtype),
+    constant: (data, shape, dtype) => initializer(fresh(), { data, shape }, dtype),
     int64(values) {
       const key = values.join();
       let name = constants.get(key);
       if (!name) {
-        name = initializer(fresh(), BigInt64Array.from(values, BigInt), [values.length], "int64");
+        name = initializer(fresh(), { data: BigInt64Array.from(values, BigInt), shape: [values.length] }, "int64");
         constants.set(key, name);
       }
       return name;
@@ -120,19 +131,24 @@ export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: On
   return model.toBytes();
 }
 
-function tensorMessage(values: Values, shape: readonly number[], dtype: DType): Message {
+function tensorMessage({ data, shape, external }: OnnxConstant, dtype: DType): Message {
   const message = new Message();
   for (const dim of shape) message.integer(1, dim);
   message.integer(2, dataType[dtype]);
-  return message.bytes(9, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  if (!external) return message.bytes(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  const place = { location: external.file, offset: external.offset, length: data.byteLength };
+  for (const [key, value] of Object.entries(place)) {
+    message.message(13, new Message().string(1, key).string(2, String(value)));
+  }
+  return message.integer(14, 1);
 }
 
-function valueInfo(name: string, tensor: Tensor): Message {
+function valueInfo(name: string, { shape: dims, dtype }: Pick<Tensor, "shape" | "dtype">): Message {
   const shape = new Message();
-  for (const dim of tensor.shape) {
+  for (const dim of dims) {
     shape.message(1, typeof dim === "number" ? new Message().integer(1, dim) : new Message().string(2, dim));
   }
-  const type = new Message().integer(1, dataType[tensor.dtype]).message(2, shape);
+  const type = new Message().integer(1, dataType[dtype]).message(2, shape);
   return new Message().string(1, name).message(2, new Message().message(1, type));
 }
 
@@ -152,7 +168,7 @@ function attributeMessage(name: string, value: OnnxAttribute): Message {
       return message.integer(3, dataType[value.value]).integer(20, 2);
     case "scalar": {
       const values = value.dtype === "float64" ? Float64Array.of(value.value) : Float32Array.of(value.value);
-      return message.message(5, tensorMessage(values, [1], value.dtype)).integer(20, 4);
+      return message.message(5, tensorMessage({ data: values, shape: [1] }, value.dtype)).integer(20, 4);
     }
   }
 }
