@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import * as g from "../../src/graph/index.js";
-import { layerNormOperator, partOperator } from "../../src/graph/operators/index.js";
+import { convolutionTransposeOperator, layerNormOperator, partOperator } from "../../src/graph/operators/index.js";
 import { apply } from "../../src/graph/tensor.js";
 import type { OperatorKey } from "./reference.js";
 
@@ -120,6 +120,30 @@ const sliced = fc.tuple(shapes(0, 2), size, fc.nat(2), fc.nat(2)).map(([rest, ke
   return { given: [real(shape)], make: (x) => g.slice(x, -1, before, before + kept) };
 });
 
+const windows = fc
+  .record({ n: dim, c: size, o: size, rows: size, columns: size, stride: fc.integer({ min: 1, max: 3 }) })
+  .chain((w) => fc.tuple(fc.constant(w), fc.nat((Math.min(w.rows, w.columns) - 1) >> 1), fc.nat(w.stride - 1)));
+
+const convolutions = fc
+  .tuple(windows, size, size)
+  .map(([[{ n, c, o, rows, columns, stride }, padding], high, wide]): Example => {
+    return {
+      given: [real([n, c, rows + high, columns + wide]), real([o, c, rows, columns])],
+      make: (x, weight) => g.convolution(x!, weight!, { stride, padding }),
+    };
+  });
+
+const convolutionTransposes = fc
+  .tuple(windows, size, size)
+  .map(([[{ n, c, o, rows, columns, stride }, padding, missing], high, wide]): Example => {
+    const reach = (outputs: number, kernel: number) => (outputs - 1) * stride - 2 * padding + kernel + missing;
+    const sides = [reach(high, rows), reach(wide, columns)] as const;
+    return {
+      given: [real([n, o, high, wide]), real([o, c, rows, columns])],
+      make: (...inputs) => apply(convolutionTransposeOperator, inputs, { stride, padding, sides }),
+    };
+  });
+
 const layerNorm = fc.tuple(shapes(0, 2), fc.integer({ min: 2, max: 5 }));
 
 export const cases: { readonly [K in OperatorKey]: Case } = {
@@ -153,6 +177,7 @@ export const cases: { readonly [K in OperatorKey]: Case } = {
   sigmoidOperator: unary(g.sigmoid),
   tanhOperator: unary(g.tanh),
   erfOperator: unary(g.erf),
+  reluOperator: unary(g.relu),
   compareOperator: {
     ...binary((a, b) => g.add(g.compare(a, "equal", b), g.mul(g.compare(a, "greater", b), 2)), digit, digit),
     differentiable: false,
@@ -294,6 +319,31 @@ export const cases: { readonly [K in OperatorKey]: Case } = {
     differentiable: true,
     shapes: [[() => g.pad(x("B", 3), 1, 1, 4), "[B, 8]"]],
     misfits: [[() => g.pad(x("B", 3), 0, 1, 4), "pad by 1 and 4 of axis 0 of [B, 3]"]],
+  },
+  convolutionOperator: {
+    examples: convolutions,
+    differentiable: true,
+    shapes: [
+      [() => g.convolution(x("B", 3, 224, 224), y(64, 3, 3, 3), { stride: 2, padding: 1 }), "[B, 64, 112, 112]"],
+      [() => g.convolution(x("B", 3, 9, 8), y(5, 3, 2, 2), { dilation: 3 }), "[B, 5, 6, 5]"],
+    ],
+    misfits: [
+      [() => g.convolution(x("B", 3, 8, 8), y(4, 2, 3, 3)), "convolution of [B, 3, 8, 8] with a kernel [4, 2, 3, 3]"],
+      [() => g.convolution(x(1, 3, "B", 8), y(4, 3, 3, 3)), "the sides of a picture must be known, not B"],
+    ],
+  },
+  convolutionTransposeOperator: {
+    examples: convolutionTransposes,
+    differentiable: true,
+    shapes: [],
+  },
+  averagePoolOperator: {
+    examples: fc.tuple(dim, size, size, size, fc.integer({ min: 2, max: 3 })).map(([n, c, high, wide, of]) => ({
+      given: [real([n, c, high * of, wide * of])],
+      make: (x) => g.averagePool(x, of),
+    })),
+    differentiable: true,
+    shapes: [[() => g.averagePool(x("B", 8, 7, 6), 2), "[B, 8, 3, 3]"]],
   },
   withGradientOperator: unary((x) => g.withGradient(g.mul(x, x), x, (dy) => g.mul(dy, g.add(x, x)))),
 };

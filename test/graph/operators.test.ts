@@ -28,7 +28,7 @@ test("every operator has a case", () => {
   expect(Object.keys(cases).sort()).toEqual([...keys].sort());
 });
 
-describe.each(keys)("%s", (key) => {
+describe.each(keys.filter((key) => key in cases))("%s", (key) => {
   const { examples, differentiable, shapes, misfits = [] } = cases[key];
   /** An operator, with the seed of its inputs' values. */
   const seeded = fc.tuple(examples, fc.nat(1e6));

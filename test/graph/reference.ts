@@ -36,7 +36,13 @@ function valueAt(x: Values, at: Position): number {
   return x.data[x.shape.reduce((offset, size, i) => offset * size + (size === 1 ? 0 : at[dropped + i]!), 0)]!;
 }
 
+/** The same, and zero beyond the edges. */
+const padded = (x: Values, at: Position): number =>
+  at.every((i, axis) => i >= 0 && i < x.shape[axis]!) ? valueAt(x, at) : 0;
+
 const count = (length: number): number[] => Array.from({ length }, (_, i) => i);
+/** All pairs [u, v] with u < rows and v < columns. */
+const pairs = (rows: number, columns: number) => count(rows).flatMap((u) => count(columns).map((v) => [u, v] as const));
 const total = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 const replaced = (at: Position, axis: number, by: number): number[] => at.map((i, a) => (a === axis ? by : i));
 
@@ -100,6 +106,7 @@ const kernels: { readonly [K in OperatorKey]: Kernel<AttributesOf<K>> } = {
   sigmoidOperator: unary((x) => 1 / (1 + Math.exp(-x))),
   tanhOperator: unary(Math.tanh),
   erfOperator: unary(erf),
+  reluOperator: unary((x) => Math.max(x, 0)),
   compareOperator: (x, { relation }, shape, of) => binary(elementOf(relation))(x, {}, shape, of),
   sumOperator: reduction(total),
   maxOperator: reduction((values) => Math.max(...values)),
@@ -158,11 +165,35 @@ const kernels: { readonly [K in OperatorKey]: Kernel<AttributesOf<K>> } = {
   sliceOperator: ([x], { axis, start }, shape) =>
     tabulate(shape, (at) => valueAt(x!, replaced(at, axis, at[axis]! + start))),
   padOperator: ([x], { axis, before }, shape) =>
-    tabulate(shape, (at) => {
-      const index = at[axis]! - before;
-      return index >= 0 && index < x!.shape[axis]! ? valueAt(x!, replaced(at, axis, index)) : 0;
-    }),
+    tabulate(shape, (at) => padded(x!, replaced(at, axis, at[axis]! - before))),
   withGradientOperator: ([y]) => y!,
+  convolutionOperator: ([x, weight], { stride: s, padding: p, dilation: d }, shape) =>
+    tabulate(shape, ([n, o, i, j]) => {
+      const [, channels, rows, columns] = weight!.shape as [number, number, number, number];
+      const terms = pairs(rows, columns).flatMap(([u, v]) =>
+        count(channels).map(
+          (c) => padded(x!, [n!, c, s * i! + d * u - p, s * j! + d * v - p]) * valueAt(weight!, [o!, c, u, v]),
+        ),
+      );
+      return total(terms);
+    }),
+  // What a convolution spreads from x to y, brought back from y to x.
+  convolutionTransposeOperator: ([y, weight], { stride: s, padding: p }, shape) =>
+    tabulate(shape, ([n, c, i, j]) => {
+      const [outputs, , rows, columns] = weight!.shape as [number, number, number, number];
+      const terms = pairs(rows, columns)
+        .map(([u, v]) => ({ u, v, row: (i! + p - u) / s, column: (j! + p - v) / s }))
+        .filter(({ row, column }) => Number.isInteger(row) && Number.isInteger(column))
+        .flatMap(({ u, v, row, column }) =>
+          count(outputs).map((o) => padded(y!, [n!, o, row, column]) * valueAt(weight!, [o, c!, u, v])),
+        );
+      return total(terms);
+    }),
+  averagePoolOperator: ([x], { size }, shape) =>
+    tabulate(shape, ([n, c, i, j]) => {
+      const square = pairs(size, size).map(([u, v]) => valueAt(x!, [n!, c!, size * i! + u, size * j! + v]));
+      return total(square) / square.length;
+    }),
 };
 
 const kernelOf = new Map(
