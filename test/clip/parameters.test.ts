@@ -9,14 +9,19 @@ const countOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 describe("presets", () => {
   /** Millions of parameters, by open_clip's `docs/model_profile.csv`: all, picture tower, text tower. */
   test.each([
+    ["RN50", 102.01, 38.32, 63.69],
+    ["RN101", 119.69, 56.26, 63.43],
+    ["RN50x4", 178.3, 87.14, 91.16],
+    ["RN50x16", 290.98, 167.33, 123.65],
+    ["RN50x64", 623.26, 420.38, 202.88],
     ["ViT-B-32", 151.28, 87.85, 63.43],
     ["ViT-B-16", 149.62, 86.19, 63.43],
     ["ViT-L-14", 427.62, 303.97, 123.65],
     ["ViT-L-14-336", 427.94, 304.29, 123.65],
-  ] as const)("%s has %f M parameters", (name, all, image, text) => {
+  ] as const)("%s has %f M parameters to learn", (name, all, image, text) => {
     const millions = (ofTower: (name: string) => boolean) =>
       parameterTable(presets[name])
-        .filter(({ name }) => ofTower(name))
+        .filter(({ name, learned }) => learned && ofTower(name))
         .reduce((sum, { shape }) => sum + countOf(shape) / 1e6, 0);
     expect(millions(() => true)).toBeCloseTo(all, 2);
     expect(millions((name) => name.startsWith("visual."))).toBeCloseTo(image, 2);

@@ -5,6 +5,7 @@ import {
   encodeImage,
   encodeText,
   initialise,
+  inputSides,
   Parameters,
   parameterTable,
   presets,
@@ -118,14 +119,14 @@ describe("towers", () => {
   });
 
   test("pictures in portions give the loss and gradients of pictures at once", async () => {
-    const { imageSize } = config.image;
-    const pixels = Float32Array.from({ length: batch * 3 * imageSize ** 2 }, () => 2 * random() - 1);
+    const shape = [batch, 3, ...inputSides(config)];
+    const pixels = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => 2 * random() - 1);
     const run = async (imagesAtATime?: number) => {
-      const model = contrastiveModel(config, batch, "L", imagesAtATime);
+      const model = contrastiveModel(config, { batch, imagesAtATime });
       const [dConv] = gradient(model.loss, [model.parameters.get("visual.conv1.weight")!]);
       const program = await runtime.compile({ loss: model.loss, dConv: dConv! });
       const results = await program.run({
-        pixels: { data: pixels, shape: [batch, 3, imageSize, imageSize] },
+        pixels: { data: pixels, shape },
         ids: texts(0),
         group: { data: Int32Array.from([0, 1, 2, 3, 4]), shape: [batch] },
         ...feeds,
@@ -140,7 +141,7 @@ describe("towers", () => {
   });
 
   test("keep batch and length open", () => {
-    const p = new Parameters();
+    const p = Parameters.root();
     expect(encodeText(config, p, input("ids", ["M", "L"], "int32")).shape).toEqual(["M", 32]);
     expect(encodeImage(config, p, input("pixels", ["N", 3, 32, 32])).shape).toEqual(["N", 32]);
   });

@@ -10,22 +10,24 @@ const runtime = nodeRuntime();
 
 describe("the arena", () => {
   const layout = arenaLayout([
-    { name: "logit_scale", shape: [] },
-    { name: "ln_1.weight", shape: [4] },
-    { name: "proj", shape: [4, 3] },
-    { name: "c_fc.bias", shape: [2] },
-    { name: "token_embedding.weight", shape: [5, 2] },
+    { name: "bn1.running_mean", shape: [6], learned: false },
+    { name: "logit_scale", shape: [], learned: true },
+    { name: "ln_1.weight", shape: [4], learned: true },
+    { name: "proj", shape: [4, 3], learned: true },
+    { name: "c_fc.bias", shape: [2], learned: true },
+    { name: "token_embedding.weight", shape: [5, 2], learned: true },
   ]);
 
-  test("holds every parameter once, without gaps, those that decay first", () => {
+  test("holds every parameter once, without gaps: what decays, what does not, what is not learned", () => {
     expect(layout.slots.map(({ name, offset, size }) => [name, offset, size])).toEqual([
       ["proj", 0, 12],
       ["token_embedding.weight", 12, 10],
       ["logit_scale", 22, 1],
       ["ln_1.weight", 23, 4],
       ["c_fc.bias", 27, 2],
+      ["bn1.running_mean", 29, 6],
     ]);
-    expect([layout.decayed, layout.length]).toEqual([22, 29]);
+    expect([layout.decayed, layout.learned, layout.length]).toEqual([22, 29, 35]);
   });
 
   test("views write through", () => {
@@ -63,7 +65,10 @@ describe("AdamW", () => {
   test("is the algorithm, over arenas of any size, longer than a chunk too", async () => {
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(5, 70_000, 140_000), fc.nat(3), async (matrix, bias) => {
-        const table = [{ name: "w", shape: [1, matrix] }, ...(bias ? [{ name: "bias", shape: [bias] }] : [])];
+        const table = [
+          { name: "w", shape: [1, matrix], learned: true },
+          ...(bias ? [{ name: "bias", shape: [bias], learned: true }] : []),
+        ];
         const layout = arenaLayout(table);
         const draw = (phase: number) =>
           Float32Array.from({ length: layout.length }, (_, i) => Math.sin(i * 1.7 + phase));
@@ -103,7 +108,7 @@ describe("a recipe", () => {
     ["UnknownOption", { lerningRate: 1 }, 'has no option "lerningRate". Did you mean "learningRate"?'],
     ["UnknownOption", { augment: { scale: [0.9, 1], flp: true } }, '"augment" has no option "flp"'],
     ["UnknownOption", { model: { ...presets["ViT-test"], embedsize: 3 } }, '"model" has no option "embedsize"'],
-    ["InvalidRecipe", { model: "ViT-B32" }, 'expected one of "ViT-B-32"|"ViT-B-16"'],
+    ["InvalidRecipe", { model: "ViT-B32" }, '"ViT-B-32"|"ViT-B-16"'],
     ["InvalidRecipe", { model: { ...presets["ViT-test"], embedSize: -1 } }, '"model.embedSize" is wrong'],
     ["InvalidRecipe", { tokenizer: "clop" }, '"tokenizer" is wrong'],
     ["InvalidRecipe", { batchSize: 0 }, '"batchSize" is wrong'],
