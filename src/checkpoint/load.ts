@@ -10,6 +10,7 @@ import type { Checkpoint } from "./checkpoint.js";
 import { describeWeights, type LoadOptions } from "./describe.js";
 import { withFiles } from "./files.js";
 import { fitParameters, readParameters } from "./fit.js";
+import { type HubOptions, resolveModel } from "./hub/index.js";
 import { locate } from "./locate.js";
 import { dialectOf } from "./names.js";
 import { parseSafetensors } from "./safetensors.js";
@@ -20,10 +21,11 @@ import { isTorchFile, parseTorch } from "./torch.js";
 
 /**
  * Reads a folder (Diptych's own, Hugging Face's, open_clip's) or a weights file (`.safetensors`, `.pt`, `.bin`) with its
- * config beside it. @throws DiptychError for whatever is missing, damaged, does not fit or cannot be known.
+ * config beside it, or a published model by its name, which is downloaded into the cache.
+ * @throws DiptychError for whatever is missing, damaged, does not fit or cannot be known.
  */
-export async function loadCheckpoint(given: string, options: LoadOptions = {}): Promise<Checkpoint> {
-  const { folder, weights } = await locate(given);
+export async function loadCheckpoint(given: string, options: LoadOptions & HubOptions = {}): Promise<Checkpoint> {
+  const { folder, weights } = await locate(await resolveModel(given, options));
   return withFiles(weights, async (sources) => {
     const { tensors, isOpenAI } = await storedTensors(sources);
     const dialect = dialectOf(tensors);

@@ -13,23 +13,24 @@ export interface Located {
 }
 
 /** Where the references put weights, best first: a format that needs no unpickling before one that does. */
-const usualNames = [
-  "model.safetensors",
-  "model.safetensors.index.json",
-  "open_clip_model.safetensors",
-  "open_clip_pytorch_model.bin",
-  "pytorch_model.bin",
-];
+const openClipNames = ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"];
+const usualNames = ["model.safetensors", "model.safetensors.index.json", ...openClipNames, "pytorch_model.bin"];
+
+/** Which of a folder's files are its weights by their usual name. */
+export function usualWeights(names: readonly string[], prefersOpenClip = false): string | undefined {
+  return [...(prefersOpenClip ? openClipNames : []), ...usualNames].find((name) => names.includes(name));
+}
 
 /** @throws DiptychError `CannotRead`, `NoWeights`. */
 export async function locate(given: string): Promise<Located> {
   const place = await settledFolder(given);
   const status = await stat(place).catch((cause: Error) => {
-    throw new DiptychError("CannotRead", `${given} cannot be read: ${cause.message}.`, "Check the path.", { cause });
+    const remedy = "Check the path; a published model is named like openai/clip-vit-base-patch32 or ViT-B/32.";
+    throw new DiptychError("CannotRead", `${given} cannot be read: ${cause.message}.`, remedy, { cause });
   });
   if (!status.isDirectory()) return shards(path.dirname(place), path.basename(place));
   const names = await readdir(place);
-  const usual = usualNames.find((name) => names.includes(name));
+  const usual = usualWeights(names);
   if (usual) return shards(place, usual);
   const candidates = [/\.safetensors$/, /\.(pt|pth|bin)$/].map((ending) => names.filter((name) => ending.test(name)));
   const [only, ...others] = candidates.find((list) => list.length > 0) ?? [];
