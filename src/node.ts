@@ -1,6 +1,13 @@
 /** @file The door `diptych/node`: all of `diptych`, and what needs files, threads or native kernels. */
 
-export { loadCheckpoint, readSafetensors, saveCheckpoint, writeSafetensors } from "./checkpoint/node.js";
+export {
+  type HubOptions,
+  loadCheckpoint,
+  readSafetensors,
+  resolveModel,
+  saveCheckpoint,
+  writeSafetensors,
+} from "./checkpoint/node.js";
 export { openSource, type Source, type SourceSpec } from "./data/index.js";
 export { createPicturePool, decodePicture, writePng } from "./image/node.js";
 export * from "./index.js";

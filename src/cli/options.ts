@@ -4,6 +4,7 @@ import { type Activation, activationSchema } from "../clip/index.js";
 import type { Clip } from "../tasks/index.js";
 import { loadClip } from "../tasks/node.js";
 import { defaultModel } from "./defaultModel.js";
+import { withDownloadBar } from "./downloadBar.js";
 
 export interface ModelOptions {
   readonly model: string;
@@ -14,7 +15,7 @@ export interface ModelOptions {
 export function modelCommand(name: string): Command {
   return new Command(name)
     .addOption(
-      new Option("-m, --model <path>", "a checkpoint: its folder, or its file of weights").default(
+      new Option("-m, --model <name>", "a checkpoint: its folder, its file of weights, or its published name").default(
         defaultModel,
         "the model in the box",
       ),
@@ -27,10 +28,8 @@ export function modelCommand(name: string): Command {
 
 /** Opens the model, gives it to `use`, and ends it whatever happens. */
 export async function withClip(options: ModelOptions, use: (clip: Clip) => Promise<void>): Promise<void> {
-  const clip = await loadClip(
-    options.model,
-    options.activation === undefined ? {} : { activation: options.activation },
-  );
+  const activation = options.activation && { activation: options.activation };
+  const clip = await withDownloadBar((shown) => loadClip(options.model, { ...activation, ...shown }));
   try {
     await use(clip);
   } finally {

@@ -4,6 +4,7 @@ import { loadCheckpoint } from "../checkpoint/node.js";
 import { DiptychError } from "../errors.js";
 import type { Tokenizer } from "../tokenizer/index.js";
 import { loadClipTokenizer } from "../tokenizer/node.js";
+import { withDownloadBar } from "./downloadBar.js";
 import { lines } from "./lines.js";
 import { print, printJson } from "./output.js";
 
@@ -16,7 +17,7 @@ export function tokenizeCommand(): Command {
   return new Command("tokenize")
     .description("Turn texts into the ids of CLIP's vocabulary, as OpenAI's tokenizer does.")
     .argument("[texts...]", "texts; without any, lines of standard input")
-    .option("-m, --model <path>", "a checkpoint whose own tokenizer is used (default: CLIP's)")
+    .option("-m, --model <name>", "a checkpoint whose own tokenizer is used (default: CLIP's)")
     .option("--json", 'lines {"text": …} in, lines {"ids": […]} out')
     .addHelpText(
       "after",
@@ -60,7 +61,7 @@ function textOf(line: string, number: number): string {
 }
 
 async function tokenizerOf(model: string): Promise<Tokenizer> {
-  const { tokenizer } = await loadCheckpoint(model);
+  const { tokenizer } = await withDownloadBar((shown) => loadCheckpoint(model, shown));
   if (tokenizer) return tokenizer;
   throw new DiptychError("NoTokenizer", `${model} has no tokenizer.`, "Leave out --model to use CLIP's own.");
 }

@@ -1,12 +1,12 @@
 /** @file The tasks in Node: a CLIP from a file or folder, over ONNX Runtime's native library and a pool of workers. */
-import { loadCheckpoint } from "../checkpoint/node.js";
+import { type HubOptions, loadCheckpoint } from "../checkpoint/node.js";
 import type { Activation } from "../clip/index.js";
 import { createPicturePool } from "../image/node.js";
 import { nodeRuntime } from "../runtime/node.js";
 import { loadClipTokenizer } from "../tokenizer/node.js";
 import { type Clip, createClip, type PictureSource } from "./clip.js";
 
-export interface LoadClipOptions {
+export interface LoadClipOptions extends HubOptions {
   /** Where a file cannot say which activation it was trained with: `quick_gelu` for OpenAI's weights, `gelu` for most others. */
   readonly activation?: Activation;
   /** Threads of the model; as many as there are cores. */
@@ -17,11 +17,12 @@ export interface LoadClipOptions {
 const clipVocabularySize = 49408;
 
 /**
- * Opens a checkpoint: a folder that Diptych, open_clip or Hugging Face wrote, or a file of weights.
- * @throws DiptychError when the file cannot be read, or does not fit its configuration.
+ * Opens a checkpoint: a folder that Diptych, open_clip or Hugging Face wrote, a file of weights, or a published model by
+ * its name (`openai/clip-vit-base-patch32`, `ViT-B-32/laion2b_s34b_b79k`, `ViT-B/32`), downloaded once into the cache.
+ * @throws DiptychError when the model cannot be got or read, or does not fit its configuration.
  */
-export async function loadClip(path: string, { activation, threads }: LoadClipOptions = {}): Promise<Clip> {
-  const checkpoint = await loadCheckpoint(path, activation === undefined ? {} : { activation });
+export async function loadClip(name: string, { threads, ...options }: LoadClipOptions = {}): Promise<Clip> {
+  const checkpoint = await loadCheckpoint(name, options);
   const ownVocabulary = checkpoint.config.text.vocabularySize === clipVocabularySize;
   const tokenizer = checkpoint.tokenizer ?? (ownVocabulary ? await loadClipTokenizer() : null);
   const runtime = nodeRuntime(threads === undefined ? {} : { threads });
