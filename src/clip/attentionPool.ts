@@ -7,12 +7,13 @@ import { add, concat, dimProduct, matmul, mul, reshape, slice, sum, type Tensor,
 import type { Activation, VitConfig } from "./config.js";
 import {
   attend,
-  joinedProjections,
+  joinedProjection,
   joinHeads,
   layerNorm,
   linear,
   mlp,
   pooledAttention,
+  projectEach,
   splitHeads,
   widthOf,
 } from "./layers.js";
@@ -40,7 +41,7 @@ export function queryPool(
 
 /** PyTorch's `MultiheadAttention` joins the three weights only where query and key are equally wide. */
 function queryProjections(p: Parameters, query: Tensor, key: Tensor, embedSize: number): Tensor[] {
-  if (widthOf(key) === embedSize) return joinedProjections(p, [query, key, key], embedSize);
+  if (widthOf(key) === embedSize) return projectEach([query, key, key], joinedProjection(p, embedSize, embedSize));
   const bias = p.get("in_proj_bias", [3 * embedSize]);
   return (
     [
@@ -67,9 +68,9 @@ export function probePool(
   const [batch, tokens, width] = x.shape as readonly [Tensor["shape"][number], number, number];
   const probe = p.get("probe", [1, width]);
   const rows = rowsOf(x);
-  const [q, k, v] = joinedProjections(p.at("attn"), [probe, rows, rows], width);
+  const [q, k, v] = projectEach([probe, rows, rows], joinedProjection(p.at("attn"), width, width));
   const pooled = pooledAttention(p.at("attn"), splitHeads(q!, 1, 1, heads), k!, v!, batch, tokens); // [B, D]
-  return add(pooled, mlp(p.at("mlp"), layerNorm(p.at("ln"), pooled, epsilon), mlpWidth, activation));
+  return add(pooled, mlp(p.at("ln"), p.at("mlp"), pooled, { mlpWidth, epsilon }, activation));
 }
 
 /** OpenAI's `AttentionPool2d`: the mean of all places looks at them and itself; `[B, D, H, W]` → `[B, E]`. */

@@ -16,6 +16,7 @@ import {
   reshape,
   slice,
   softmax,
+  standardise,
   type Tensor,
   transpose,
 } from "../graph/index.js";
@@ -25,11 +26,32 @@ import type { Parameters } from "./parameters.js";
 
 export const widthOf = (x: Tensor) => x.shape.at(-1) as number;
 
-/** scale · (x·Wᵀ + b): x `[R, in]`, weight `[out, in]`, bias `[out]`. */
-export function linear(p: Parameters, x: Tensor, out: number, scale = 1): Tensor {
-  const bias = p.get("bias", [out]);
-  const plus = scale === 1 ? bias : mul(bias, scale);
-  return matmul(x, p.get("weight", [out, widthOf(x)]), { transposeB: true, plus, scale });
+/** A linear map: weight `[out, in]`, bias `[out]`. */
+interface Linear {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+}
+
+const linearOf = (p: Parameters, inputs: number, out: number, prefix = ""): Linear => ({
+  weight: p.get(`${prefix}weight`, [out, inputs]),
+  bias: p.get(`${prefix}bias`, [out]),
+});
+
+/** scale · (x·Wᵀ + b): x `[R, in]` → `[R, out]`. */
+const applyLinear = (x: Tensor, { weight, bias }: Linear, scale = 1): Tensor =>
+  matmul(x, weight, { transposeB: true, plus: scale === 1 ? bias : mul(bias, scale), scale });
+
+export const linear = (p: Parameters, x: Tensor, out: number): Tensor => applyLinear(x, linearOf(p, widthOf(x), out));
+
+/**
+ * The map of x̂ that equals `map` of x̂ ⊙ gain + bias: what a normalisation does after standardising is done to the
+ * weights, which are few, instead of the tokens, forward and backward.
+ */
+function afterNorm(norm: Parameters, { weight, bias }: Linear): Linear {
+  const width = widthOf(weight);
+  const shift = reshape(norm.get("bias", [width]), [1, width]);
+  const moved = matmul(shift, weight, { transposeB: true, plus: bias }); // [1, out]
+  return { weight: mul(weight, norm.get("weight", [width])), bias: reshape(moved, bias.shape) };
 }
 
 export const layerNorm = (p: Parameters, x: Tensor, epsilon?: number): Tensor =>
@@ -51,20 +73,22 @@ export function attend(q: Tensor, k: Tensor, v: Tensor, mask?: Tensor): Tensor {
   return matmul(softmax(mask ? add(scores, mask) : scores), v);
 }
 
-/** Query, key and value of one projection, `[3·D, in]`. */
-export function joinedProjections(p: Parameters, inputs: readonly [Tensor, Tensor, Tensor], width: number): Tensor[] {
-  const weight = p.get("in_proj_weight", [3 * width, widthOf(inputs[0])]);
-  const bias = p.get("in_proj_bias", [3 * width]);
-  // Slicing the weights, not the projected tokens, gives contiguous results without a copy of the large one.
-  return inputs.map((x, part) => {
-    const range = [part * width, (part + 1) * width] as const;
-    return matmul(x, slice(weight, 0, ...range), { transposeB: true, plus: slice(bias, 0, ...range) });
-  });
-}
+/** The joined projection of query, key and value, `[3·D, in]`. */
+export const joinedProjection = (p: Parameters, inputs: number, width: number): Linear =>
+  linearOf(p, inputs, 3 * width, "in_proj_");
 
-/** Multi-head self-attention: x `[R, D]`; `mask` is added to the scores `[B, H, T, T]`. */
+/** Query, key and value. Slicing the weights, not the projected tokens, makes no copy of the larger of the two. */
+export const projectEach = (inputs: readonly [Tensor, Tensor, Tensor], { weight, bias }: Linear): Tensor[] =>
+  inputs.map((x, part) => {
+    const width = (bias.shape[0] as number) / 3;
+    const rows = (t: Tensor) => slice(t, 0, part * width, (part + 1) * width);
+    return applyLinear(x, { weight: rows(weight), bias: rows(bias) });
+  });
+
+/** Normalisation and multi-head self-attention: x `[R, D]`; `mask` is added to the scores `[B, H, T, T]`. */
 function selfAttention(
   { heads, epsilon, additions = [] }: TransformerConfig,
+  norm: Parameters,
   p: Parameters,
   x: Tensor,
   batch: Dim,
@@ -72,7 +96,10 @@ function selfAttention(
   mask?: Tensor,
 ): Tensor {
   const width = widthOf(x);
-  const [q, k, v] = joinedProjections(p, [x, x, x], width).map((rows) => splitHeads(rows, batch, tokens, heads));
+  const standard = standardise(x, epsilon);
+  const projection = afterNorm(norm, joinedProjection(p, width, width));
+  const projected = projectEach([standard, standard, standard], projection);
+  const [q, k, v] = projected.map((rows) => splitHeads(rows, batch, tokens, heads));
   const queryKeyNorm = additions.includes("queryKeyNorm");
   const normed = (name: string, t: Tensor) => (queryKeyNorm ? layerNorm(p.at(name), t, epsilon) : t);
   let mixed = attend(normed("ln_q", q!), normed("ln_k", k!), v!, mask);
@@ -92,23 +119,21 @@ export function pooledAttention(p: Parameters, q: Tensor, k: Tensor, v: Tensor, 
   return linear(p.at("out_proj"), joinHeads(mixed), widthOf(k)); // [B·Q, D]
 }
 
-/** The two-layer perceptron of a block: x `[R, D]` → `[R, D]`. */
+/** Normalisation and the two-layer perceptron: x `[R, D]` → `[R, D]`. */
 export function mlp(
+  norm: Parameters,
   p: Parameters,
   x: Tensor,
-  hiddenWidth: number,
+  { mlpWidth, epsilon, additions = [] }: Pick<TransformerConfig, "mlpWidth" | "epsilon" | "additions">,
   activation: Activation,
-  norm: { readonly epsilon?: number | undefined } | null = null,
 ): Tensor {
+  const width = widthOf(x);
   const { inner, f, outer } = activations[activation];
-  const hidden = f(linear(p.at("c_fc"), x, hiddenWidth, inner)); // [R, hidden]
-  const out = p.at("c_proj");
-  if (norm) return linear(out, layerNorm(p.at("ln"), mul(hidden, outer), norm.epsilon), widthOf(x));
-  return matmul(hidden, out.get("weight", [widthOf(x), hiddenWidth]), {
-    transposeB: true,
-    plus: out.get("bias", [widthOf(x)]),
-    scale: outer,
-  });
+  const first = afterNorm(norm, linearOf(p.at("c_fc"), width, mlpWidth));
+  const hidden = f(applyLinear(standardise(x, epsilon), first, inner)); // [R, hidden]
+  const second = linearOf(p.at("c_proj"), mlpWidth, width);
+  if (additions.includes("mlpNorm")) return applyLinear(layerNorm(p.at("ln"), mul(hidden, outer), epsilon), second);
+  return matmul(hidden, second.weight, { transposeB: true, plus: second.bias, scale: outer });
 }
 
 /** Pre-norm residual blocks: x `[R, D]` → `[R, D]`. */
@@ -121,24 +146,13 @@ export function transformer(
   tokens: Dim,
   mask?: Tensor,
 ): Tensor {
-  const { width, epsilon, mlpWidth, additions = [] } = config;
+  const { width, epsilon, additions = [] } = config;
   for (const block of p.list("resblocks", config.layers)) {
     const scaled = (name: string, t: Tensor) => (config.layerScale ? mul(t, block.get(`${name}.gamma`, [width])) : t);
-    const attended = selfAttention(
-      config,
-      block.at("attn"),
-      layerNorm(block.at("ln_1"), x, epsilon),
-      batch,
-      tokens,
-      mask,
-    );
+    const attended = selfAttention(config, block.at("ln_1"), block.at("attn"), x, batch, tokens, mask);
     const added = additions.includes("attentionNorm") ? layerNorm(block.at("ln_attn"), attended, epsilon) : attended;
     x = add(x, scaled("ls_1", added));
-    const norm = additions.includes("mlpNorm") ? { epsilon } : null;
-    x = add(
-      x,
-      scaled("ls_2", mlp(block.at("mlp"), layerNorm(block.at("ln_2"), x, epsilon), mlpWidth, activation, norm)),
-    );
+    x = add(x, scaled("ls_2", mlp(block.at("ln_2"), block.at("mlp"), x, config, activation)));
   }
   return x;
 }

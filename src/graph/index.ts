@@ -35,6 +35,7 @@ export {
   slice,
   softmax,
   sqrt,
+  standardise,
   sub,
   sum,
   tanh,

@@ -44,23 +44,49 @@ export const layerNormOperator: Operator<{ readonly epsilon: number }> = {
   },
   gradient: (result, dy) => {
     const [x, gain] = result.inputs as [Tensor, Tensor, Tensor];
-    const width = scalarLike(1 / (x.shape.at(-1) as number), x);
-    const part = (index: number) => apply(partOperator, [result], { index, shape: lastAxisToOne(x) });
-    const normalised = mul(sub(x, part(1)), part(2));
-    const d = mul(dy, gain);
-    const meanOf = (t: Tensor) => mul(sum(t, [-1]), width);
-    // dx = (d − mean(d) − x̂·mean(d ⊙ x̂)) / σ
-    const dx = mul(sub(sub(d, meanOf(d)), mul(normalised, meanOf(mul(d, normalised)))), part(2));
+    const normalised = mul(sub(x, statistic(result, "mean")), statistic(result, "reciprocal"));
+    const dx = layerNormGradient(result, normalised, mul(dy, gain));
     return [dx, sumTo(mul(dy, normalised), gain.shape), sumTo(dy, gain.shape)];
   },
   onnx: ({ inputs, attributes: { epsilon } }, emit) =>
-    emit.node(
-      "LayerNormalization",
-      inputs.map(emit.value),
-      { axis: -1, epsilon: { type: "float", value: epsilon } },
-      { outputs: 3 },
-    ),
+    emit.node("LayerNormalization", inputs.map(emit.value), normAttributes(epsilon), { outputs: 3 }),
 };
+
+const normAttributes = (epsilon: number) => ({ axis: -1, epsilon: { type: "float", value: epsilon } }) as const;
+
+/** The further outputs of a `LayerNormalization` node, `[…, 1]`: the mean, and 1 / √(variance + ε). */
+const statistic = (result: Tensor, which: "mean" | "reciprocal"): Tensor =>
+  apply(partOperator, [result], { index: which === "mean" ? 1 : 2, shape: lastAxisToOne(result) });
+
+/** dx = (d − mean(d) − x̂·mean(d ⊙ x̂)) / σ, for the gradient d with respect to x̂. */
+function layerNormGradient(result: Tensor, normalised: Tensor, d: Tensor): Tensor {
+  const meanOf = (t: Tensor) => mul(sum(t, [-1]), scalarLike(1 / (t.shape.at(-1) as number), t));
+  const along = mul(normalised, meanOf(mul(d, normalised)));
+  return mul(sub(sub(d, meanOf(d)), along), statistic(result, "reciprocal"));
+}
+
+/**
+ * Layer normalisation without gain and bias. They can move into the linear map that follows, which costs nothing there;
+ * and the result is x̂ itself, which the gradient needs.
+ */
+export const standardiseOperator: Operator<{ readonly epsilon: number }> = {
+  name: "standardise",
+  shape: ([x]) => {
+    if (typeof x!.shape.at(-1) !== "number")
+      throw new Error(`standardise of ${formatShape(x!.shape)}, of unknown width`);
+    return x!.shape;
+  },
+  gradient: (result, dy) => [layerNormGradient(result, result, dy)],
+  onnx: ({ inputs: [x], attributes: { epsilon } }, emit) => {
+    const width = x!.shape.at(-1) as number;
+    const array = x!.dtype === "float64" ? Float64Array : Float32Array;
+    const [gain, bias] = [1, 0].map((value) => emit.constant(new array(width).fill(value), [width], x!.dtype));
+    return emit.node("LayerNormalization", [emit.value(x!), gain!, bias!], normAttributes(epsilon), { outputs: 3 });
+  },
+};
+
+/** (x − mean) / √(variance + ε) along the last axis. */
+export const standardise = (x: Tensor, epsilon = 1e-5): Tensor => apply(standardiseOperator, [x], { epsilon });
 
 /** x `[…, D]`, gain and bias `[D]`. */
 export const layerNorm = (x: Tensor, gain: Tensor, bias: Tensor, epsilon = 1e-5): Tensor =>
