@@ -136,6 +136,9 @@ describe("gradients", () => {
     const normal = operators.layerNorm(x, constant([1, 1, 1]), constant([0, 0, 0]));
     const [dx] = gradient(operators.sum(operators.mul(normal, normal), [0, 1]), [x]);
     expect(() => gradient(operators.sum(dx!, [0, 1]), [x])).toThrow("gradients of gradients are not implemented");
+    const picture = input("picture", [1, 1, 5, 5]);
+    const wide = operators.convolution(picture, input("kernel", [1, 1, 2, 2]), { dilation: 2 });
+    expect(() => gradient(wide, [picture], wide)).toThrow("the gradient of a dilated convolution is not implemented");
   });
 });
 

@@ -36,7 +36,8 @@ export const convolutionOperator: Operator<ConvolutionAttributes> = {
       Math.floor((side(x!.shape[axis]) + 2 * padding - dilation * (side(weight!.shape[axis]) - 1) - 1) / stride) + 1;
     return [x!.shape[0]!, weight!.shape[0]!, out(2), out(3)];
   },
-  gradient: ({ inputs, attributes: { stride, padding } }, dy) => {
+  gradient: ({ inputs, attributes: { stride, padding, dilation } }, dy) => {
+    if (dilation !== 1) throw new Error("the gradient of a dilated convolution is not implemented");
     const [x, weight] = inputs as [Tensor, Tensor];
     // The weight's gradient is a convolution too: of x with dy, channels and samples in each other's place.
     const swap = (t: Tensor) => transpose(t, [1, 0, 2, 3]);
