@@ -212,6 +212,15 @@ export const cases: { readonly [K in OperatorKey]: Case } = {
     shapes: [[() => g.layerNorm(x("B", "L", 8), y(8), z(8)), "[B, L, 8]"]],
     misfits: [[() => g.layerNorm(x("B", 8), y(6), z(8)), "layerNorm of [B, 8] with gain [6] and bias [8]"]],
   },
+  standardiseOperator: {
+    examples: layerNorm.map(([rows, width]) => ({
+      given: [real([...rows, width])],
+      make: (x) => g.standardise(x, 1e-3),
+    })),
+    differentiable: true,
+    shapes: [[() => g.standardise(x("B", "L", 8)), "[B, L, 8]"]],
+    misfits: [[() => g.standardise(x(4, "L")), "standardise of [4, L], of unknown width"]],
+  },
   partOperator: {
     examples: fc.tuple(layerNorm, fc.constantFrom(1, 2)).map(([[rows, width], index]) => ({
       given: [real([...rows, width]), real([width]), real([width])],

@@ -133,6 +133,11 @@ const kernels: { readonly [K in OperatorKey]: Kernel<AttributesOf<K>> } = {
       const [mean, scale] = moments(x!, at, epsilon);
       return (valueAt(x!, at) - mean) * scale * valueAt(gain!, at) + valueAt(bias!, at);
     }),
+  standardiseOperator: ([x], { epsilon }, shape) =>
+    tabulate(shape, (at) => {
+      const [mean, scale] = moments(x!, at, epsilon);
+      return (valueAt(x!, at) - mean) * scale;
+    }),
   // The mean and the reciprocal standard deviation that layer normalisation gives beside its result.
   partOperator: ([x], { index }, shape, [made]) =>
     tabulate(shape, (at) => moments(x!, at, (made!.attributes as { epsilon: number }).epsilon)[index - 1]!),
