@@ -3,9 +3,12 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { classifyCommand } from "./classify.js";
+import { convertCommand } from "./convert.js";
 import { demoCommand } from "./demo.js";
+import { doctorCommand } from "./doctor.js";
 import { embedCommand } from "./embed.js";
 import { evaluateCommand } from "./evaluate.js";
+import { inspectCommand } from "./inspect.js";
 import { endQuietlyOnClosedPipe, fail } from "./output.js";
 import { preprocessCommand } from "./preprocess.js";
 import { searchCommand } from "./search.js";
@@ -33,6 +36,9 @@ for (const command of [
   evaluateCommand(),
   tokenizeCommand(),
   preprocessCommand(),
+  convertCommand(),
+  inspectCommand(),
+  doctorCommand(),
   demoCommand(),
 ]) {
   adopt(program, command);

@@ -1,5 +1,6 @@
 /** @file What several commands ask for in the same words, and the CLIP that they open by it. */
 import { Command, InvalidArgumentError, Option } from "commander";
+import { type Checkpoint, loadCheckpoint } from "../checkpoint/node.js";
 import { type Activation, activationSchema } from "../clip/index.js";
 import type { Clip } from "../tasks/index.js";
 import { loadClip } from "../tasks/node.js";
@@ -20,10 +21,16 @@ export function modelCommand(name: string): Command {
         "the model in the box",
       ),
     )
-    .addOption(
-      new Option("--activation <name>", "for weights that do not say it themselves").choices(activationSchema.options),
-    )
+    .addOption(activationOption())
     .option("--json", "print one JSON document");
+}
+
+export const activationOption = (): Option =>
+  new Option("--activation <name>", "for weights that do not say it themselves").choices(activationSchema.options);
+
+/** The checkpoint as its files say it is, downloaded first where a published name is given. */
+export function openCheckpoint(given: string, activation: Activation | undefined): Promise<Checkpoint> {
+  return withDownloadBar((shown) => loadCheckpoint(given, { ...(activation && { activation }), ...shown }));
 }
 
 /** Opens the model, gives it to `use`, and ends it whatever happens. */

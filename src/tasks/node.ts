@@ -1,5 +1,5 @@
 /** @file The tasks in Node: a CLIP from a file or folder, over ONNX Runtime's native library and a pool of workers. */
-import { type HubOptions, loadCheckpoint } from "../checkpoint/node.js";
+import { type Checkpoint, type HubOptions, loadCheckpoint } from "../checkpoint/node.js";
 import type { Activation } from "../clip/index.js";
 import { createPicturePool } from "../image/node.js";
 import { nodeRuntime } from "../runtime/node.js";
@@ -13,20 +13,23 @@ export interface LoadClipOptions extends HubOptions {
   readonly threads?: number;
 }
 
-/** CLIP's own vocabulary: a checkpoint of this size without tokenizer files means that one. */
-const clipVocabularySize = 49408;
-
 /**
  * Opens a checkpoint: a folder that Diptych, open_clip or Hugging Face wrote, a file of weights, or a published model by
  * its name (`openai/clip-vit-base-patch32`, `ViT-B-32/laion2b_s34b_b79k`, `ViT-B/32`), downloaded once into the cache.
  * @throws DiptychError when the model cannot be got or read, or does not fit its configuration.
  */
 export async function loadClip(name: string, { threads, ...options }: LoadClipOptions = {}): Promise<Clip> {
-  const checkpoint = await loadCheckpoint(name, options);
-  const ownVocabulary = checkpoint.config.text.vocabularySize === clipVocabularySize;
-  const tokenizer = checkpoint.tokenizer ?? (ownVocabulary ? await loadClipTokenizer() : null);
-  const runtime = nodeRuntime(threads === undefined ? {} : { threads });
-  return createClip({ ...checkpoint, tokenizer }, runtime, pooledPictures());
+  const checkpoint = await withClipTokenizer(await loadCheckpoint(name, options));
+  return createClip(checkpoint, nodeRuntime(threads === undefined ? {} : { threads }), pooledPictures());
+}
+
+/** CLIP's own vocabulary: a checkpoint of this size without tokenizer files means that one. */
+const clipVocabularySize = 49408;
+
+/** The checkpoint, with CLIP's own tokenizer where it brings none and its vocabulary has that size. */
+export async function withClipTokenizer(checkpoint: Checkpoint): Promise<Checkpoint> {
+  if (checkpoint.tokenizer || checkpoint.config.text.vocabularySize !== clipVocabularySize) return checkpoint;
+  return { ...checkpoint, tokenizer: await loadClipTokenizer() };
 }
 
 /** Decoding and cropping in worker threads, which start with the first picture. */
