@@ -49,6 +49,15 @@ describe("convert", () => {
     expect(JSON.parse(await readFile(at("onnx/config.json"), "utf8"))).toMatchObject({ model_type: "clip" });
   });
 
+  test("does not write where files are, not even over the model itself", async () => {
+    const { code, stderr } = await diptych(["convert", at("model"), at("model"), "--format", "onnx"]);
+    expect([code, stderr]).toEqual([
+      1,
+      `error: ${at("model")} holds files already.\nName a new folder, or remove that one.\n`,
+    ]);
+    expect((await loadCheckpoint(at("model"))).config).toEqual(tiny.config);
+  });
+
   test("refuses a format that there is not, and weights of which too little is known", async () => {
     const wrong = await diptych(["convert", at("model"), at("x"), "--format", "onxx"]);
     expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining("onnx") });
