@@ -3,9 +3,9 @@
  * usage: node bench/trainDiptych.mjs [--blocks-only]
  */
 import { Parameters, parameterTable, transformer } from "../dist/clip/index.js";
-import { gradient, input } from "../dist/graph/index.js";
+import { concat, gradient, input, share, slice } from "../dist/graph/index.js";
 import { nodeRuntime } from "../dist/runtime/node.js";
-import { Trainer } from "../dist/train/index.js";
+import { imagesAtATime, Trainer } from "../dist/train/index.js";
 import { bestSeconds, noise } from "./measure.mjs";
 import { batch, model } from "./trainingModel.mjs";
 
@@ -16,9 +16,17 @@ const dense = (shape) => ({ data: noise(shape.reduce((a, b) => a * b, 1)), shape
 async function blocks() {
   const { imageSize, patchSize, width } = model.image;
   const tokens = 1 + (imageSize / patchSize) ** 2;
-  const parameters = new Parameters();
+  const parameters = Parameters.root();
   const x = input("x", [batch * tokens, width]);
-  const y = transformer(model.image, model.activation, parameters, x, batch, tokens);
+  // In portions, as the training step runs its picture tower.
+  const some = (i) => slice(x, 0, i * imagesAtATime * tokens, (i + 1) * imagesAtATime * tokens);
+  const blocksOf = (i) => transformer(model.image, model.activation, parameters, some(i), imagesAtATime, tokens);
+  const { y } = share({
+    y: concat(
+      Array.from({ length: batch / imagesAtATime }, (_, i) => blocksOf(i)),
+      0,
+    ),
+  });
   const upstream = input("upstream", x.shape);
   const sources = new Map([["x", x], ...parameters.all()]);
   const gradients = gradient(y, [...sources.values()], upstream);

@@ -25,7 +25,7 @@ export const activations: { readonly [K in Activation]: Factored } = {
 
 /** x·σ(x); its derivative σ(x)·(1 + x − x·σ(x)) reuses both results of the forward pass. */
 function swish(x: Tensor): Tensor {
-  const gate = sigmoid(x);
-  const y = mul(x, gate);
-  return withGradient(y, x, (dy) => mul(mul(dy, gate), add(sub(x, y), 1)));
+  return withGradient(mul(x, sigmoid(x)), x, swishGradient);
 }
+
+const swishGradient = (dy: Tensor, y: Tensor, x: Tensor): Tensor => mul(mul(dy, sigmoid(x)), add(sub(x, y), 1));

@@ -44,5 +44,5 @@ export {
 } from "./operators/index.js";
 export { printGraph } from "./print.js";
 export { type Dim, dimProduct, formatShape, type Shape } from "./shape.js";
-export { inputsOf, simplify } from "./simplify.js";
+export { inputsOf, share, simplify } from "./simplify.js";
 export type { DType, Operator, Tensor } from "./tensor.js";

@@ -22,14 +22,32 @@ import {
 import { broadcastShapes, sameShape } from "./shape.js";
 import { apply, madeBy, type Operator, reachable, type Tensor } from "./tensor.js";
 
+type Outputs = Readonly<Record<string, Tensor>>;
+
 /** The same outputs, simplified. */
-export function simplify(outputs: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+export function simplify(outputs: Outputs): Record<string, Tensor> {
   let simplified = outputs;
-  for (let changed = true; changed; ) ({ simplified, changed } = pass(simplified));
+  for (let changed = true; changed; ) ({ simplified, changed } = pass(simplified, rules));
   return { ...simplified };
 }
 
-function pass(outputs: Readonly<Record<string, Tensor>>): { simplified: Record<string, Tensor>; changed: boolean } {
+/**
+ * The same outputs with equal tensors made one, and nothing else rewritten. Before gradients are taken, so that they
+ * flow together where values are shared; input tensors stay the ones they were.
+ */
+export const share = (outputs: Outputs): Record<string, Tensor> => pass(outputs, []).simplified;
+
+function pass(
+  outputs: Outputs,
+  rules: readonly Rule[],
+): { readonly simplified: Record<string, Tensor>; readonly changed: boolean } {
+  const rewrite: Rule = (t, usedOnce) => {
+    for (const rule of rules) {
+      const result = rule(t, usedOnce);
+      if (result) return result;
+    }
+    return undefined;
+  };
   const simplified = new Map<Tensor, Tensor>();
   const known = new Map<string, Tensor>();
   const numbers = new Map<Tensor, number>();
@@ -73,14 +91,6 @@ const count = (counts: Map<Tensor, number>, tensor: Tensor, by: number) =>
 
 /** A local rewriting, or undefined where it does not fit. */
 type Rule = (t: Tensor, usedOnce: (x: Tensor) => boolean) => Tensor | undefined;
-
-const rewrite: Rule = (t, usedOnce) => {
-  for (const rule of rules) {
-    const result = rule(t, usedOnce);
-    if (result) return result;
-  }
-  return undefined;
-};
 
 /** The value of a one-element constant. */
 const scalarOf = (t: Tensor): number | undefined =>

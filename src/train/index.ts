@@ -3,5 +3,5 @@ export { AdamW, type AdamWOptions } from "./adamw.js";
 export { arenaLayout, arenaViews, isDecayed, type Layout, type Slot } from "./arena.js";
 export { parseRecipe, type Recipe, recipeSchema } from "./recipe.js";
 export { learningRate } from "./schedule.js";
-export { type StepResult, Trainer, type TrainingBatch } from "./step.js";
+export { imagesAtATime, type StepResult, Trainer, type TrainingBatch } from "./step.js";
 export { type StepReport, type TrainOptions, type TrainPlan, type TrainResult, train } from "./train.js";

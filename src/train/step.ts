@@ -3,7 +3,7 @@
  * Parameters, gradients and moments live in arenas; the program reads and writes views of them.
  */
 import { type ClipConfig, contrastiveModel, inputSides, parameterTable } from "../clip/index.js";
-import { gradient } from "../graph/index.js";
+import { gradient, share } from "../graph/index.js";
 import type { Program, Runtime, TensorData } from "../runtime/index.js";
 import { AdamW, type AdamWOptions } from "./adamw.js";
 import { arenaLayout, arenaViews, type Layout } from "./arena.js";
@@ -12,7 +12,7 @@ import { arenaLayout, arenaViews, type Layout } from "./arena.js";
 const LOGIT_SCALE_RANGE = [0, Math.log(100)] as const;
 
 /** So many pictures' activations pass from one operator to the next within the cache; 7% faster than whole batches. */
-const IMAGES_AT_A_TIME = 16;
+export const imagesAtATime = 16;
 
 export interface TrainingBatch {
   /** Normalised, `[B, 3, H, W]`. */
@@ -65,14 +65,20 @@ export class Trainer {
     const layout = arenaLayout(parameterTable(config));
     const parameters = new Float32Array(layout.length);
     for (const [name, view] of arenaViews(layout, parameters)) view.data.set(values.get(name)!.data);
-    const imagesAtATime = config.image.kind === "vit" ? IMAGES_AT_A_TIME : undefined;
-    const model = contrastiveModel(config, { batch: batchSize, imagesAtATime, training: true });
-    const gradients = gradient(model.loss, [...model.parameters.values()]);
-    const program = await runtime.compile({
+    const model = contrastiveModel(config, {
+      batch: batchSize,
+      training: true,
+      ...(config.image.kind === "vit" && { imagesAtATime }),
+    });
+    const outputs = share({
       loss: model.loss,
       logits: model.logits,
-      ...Object.fromEntries([...model.parameters.keys()].map((name, i) => [`d ${name}`, gradients[i]!])),
       ...Object.fromEntries([...model.statistics].map(([name, value]) => [`new ${name}`, value!])),
+    });
+    const gradients = gradient(outputs.loss!, [...model.parameters.values()]);
+    const program = await runtime.compile({
+      ...outputs,
+      ...Object.fromEntries([...model.parameters.keys()].map((name, i) => [`d ${name}`, gradients[i]!])),
     });
     const optimiser = await AdamW.create(layout, options, runtime);
     return new Trainer(layout, parameters, new Float32Array(layout.learned), optimiser, program, config);

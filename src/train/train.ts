@@ -120,36 +120,39 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     });
     let savedAt = step;
     let since = performance.now();
-    if (step < steps) {
-      for await (const batch of stream) {
-        const waited = performance.now() - since;
-        const rate = learningRate(step, recipe.learningRate, recipe.warmup, steps);
-        const result = await trainer.step(batch, rate);
-        if (!Number.isFinite(result.loss)) throw diverged(step, savedAt);
-        const seconds = (performance.now() - since) / 1000;
-        const report: StepReport = {
-          step,
-          steps,
-          epoch: batch.position.epoch,
-          ...result,
-          learningRate: rate,
-          seconds,
-          pairsPerSecond: batch.size / seconds,
-          waiting: waited / 1000 / seconds,
-        };
-        await appendFile(path.join(out, "log.jsonl"), `${JSON.stringify(report)}\n`);
-        onStep?.(report);
-        since = performance.now();
-        step++;
-        if (step === steps || signal?.aborted) break;
-        if (step % recipe.saveEvery === 0) {
-          await save(checkpoint);
-          savedAt = step;
+    try {
+      if (step < steps) {
+        for await (const batch of stream) {
+          const waited = performance.now() - since;
+          const rate = learningRate(step, recipe.learningRate, recipe.warmup, steps);
+          const result = await trainer.step(batch, rate);
+          if (!Number.isFinite(result.loss + result.gradientNorm)) throw diverged(step, savedAt);
+          const seconds = (performance.now() - since) / 1000;
+          const report: StepReport = {
+            step,
+            steps,
+            epoch: batch.position.epoch,
+            ...result,
+            learningRate: rate,
+            seconds,
+            pairsPerSecond: batch.size / seconds,
+            waiting: waited / 1000 / seconds,
+          };
+          await appendFile(path.join(out, "log.jsonl"), `${JSON.stringify(report)}\n`);
+          onStep?.(report);
+          since = performance.now();
+          step++;
+          if (step === steps || signal?.aborted) break;
+          if (step % recipe.saveEvery === 0) {
+            await save(checkpoint);
+            savedAt = step;
+          }
         }
+        await save(checkpoint);
       }
-      await save(checkpoint);
+    } finally {
+      await trainer.dispose();
     }
-    await trainer.dispose();
     return { steps: step, finished: step === steps, unreadable };
   } finally {
     await source.close();
@@ -226,6 +229,6 @@ function restore(trainer: Trainer, { training }: Run): void {
 const diverged = (step: number, savedAt: number): DiptychError =>
   new DiptychError(
     "Diverged",
-    `The loss of step ${step} is not a number.`,
+    `The loss or the gradient of step ${step} is not a finite number.`,
     `The checkpoint of step ${savedAt} is intact: lower the learning rate or lengthen the warm-up.`,
   );
