@@ -20,7 +20,8 @@ async function blocks() {
   const x = input("x", [batch * tokens, width]);
   // In portions, as the training step runs its picture tower.
   const some = (i) => slice(x, 0, i * imagesAtATime * tokens, (i + 1) * imagesAtATime * tokens);
-  const blocksOf = (i) => transformer(model.image, model.activation, parameters, some(i), imagesAtATime, tokens);
+  const blocksOf = (i) =>
+    transformer(model.image, model.activation, parameters, { x: some(i), batch: imagesAtATime, tokens });
   const { y } = share({
     y: concat(
       Array.from({ length: batch / imagesAtATime }, (_, i) => blocksOf(i)),

@@ -24,7 +24,7 @@ import {
   type Tensor,
 } from "../graph/index.js";
 import type { Activation, TextConfig } from "./config.js";
-import { layerNorm, linear, transformer } from "./layers.js";
+import { layerNorm, linear, type TokenChoice, transformer } from "./layers.js";
 import type { Parameters } from "./parameters.js";
 
 /** A number whose exponential is zero: added to the score of what must not be seen. */
@@ -49,8 +49,9 @@ export function textTransformer(
   const positions = range(tokens);
   const embedding = p.get("positional_embedding", [contextLength + (config.classToken ? 1 : 0), width]);
   const rows = reshape(add(x, gather(embedding, positions)), [dimProduct([batch, tokens]), width]);
-  const y = transformer(config, activation, p.at("transformer"), rows, batch, tokens, visible(config, ids, positions));
-  const pooled = layerNorm(p.at("ln_final"), pool(config, ids, reshape(y, [batch, tokens, width])), epsilon);
+  const sequence = { x: rows, batch, tokens, mask: visible(config, ids, positions) };
+  const y = transformer(config, activation, p.at("transformer"), sequence, chosenToken(config, ids, tokens)); // [B, D]
+  const pooled = layerNorm(p.at("ln_final"), y, epsilon);
   switch (config.projection) {
     case "none":
       return pooled;
@@ -86,16 +87,28 @@ function paddingMask(ids: Tensor, padId: number): Tensor {
   return reshape(mul(concat([first, isPadding], 1), HIDDEN), [batch, 1, 1, length + 1]);
 }
 
-/** Tokens `[B, T, D]` → the one that stands for the text, `[B, D]`. */
-function pool(config: TextConfig, ids: Tensor, x: Tensor): Tensor {
-  const [batch, tokens, width] = x.shape as readonly [Dim, Dim, number];
+/** The token that stands for the text, of T. */
+function chosenToken(config: TextConfig, ids: Tensor, tokens: Dim): TokenChoice {
+  const batch = ids.shape[0]!;
   const rule = config.classToken ? "last" : (config.pool ?? "largest");
-  if (rule === "first") return reshape(slice(x, 1, 0, 1), [batch, width]);
   const positions = range(tokens);
-  const place = // [B, 1] or [1]
-    rule === "last"
-      ? max(positions, [0])
-      : argMax(rule === "largest" ? ids : compare(ids, "equal", constant([rule.id], [1], "int32")), 1);
-  const chosen = compare(place, "equal", expand(reshape(positions, [1, tokens]), [batch, tokens])); // 1 at the place
-  return reshape(matmul(reshape(chosen, [batch, 1, tokens]), x), [batch, width]);
+  const placeOf = (): Tensor => {
+    if (rule === "first") return range(1);
+    if (rule === "last") return max(positions, [0]);
+    return argMax(rule === "largest" ? ids : compare(ids, "equal", constant([rule.id], [1], "int32")), 1); // [B, 1]
+  };
+  const chosen = compare(placeOf(), "equal", expand(reshape(positions, [1, tokens]), [batch, tokens])); // 1 at the place
+  const oneHot = reshape(chosen, [batch, 1, tokens]);
+  return {
+    rows: (x) => {
+      const width = x.shape[1]!;
+      return reshape(matmul(oneHot, reshape(x, [batch, tokens, width])), [batch, width]);
+    },
+    mask: (mask) => {
+      const perText = mask.shape.length === 4;
+      if (perText && mask.shape[2] === 1) return mask; // hides tokens from all alike
+      const ofText = perText ? reshape(mask, [batch, tokens, tokens]) : mask; // [B, T, T] or [T, T]
+      return reshape(matmul(oneHot, ofText), [batch, 1, 1, tokens]);
+    },
+  };
 }

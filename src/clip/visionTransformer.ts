@@ -42,8 +42,13 @@ export function visionTransformer(
   const tokens = x.shape[1] as number;
   x = reshape(add(x, p.get("positional_embedding", [tokens, width])), [dimProduct([batch, tokens]), width]);
   if (config.preNorm !== false) x = layerNorm(p.at("ln_pre"), x, epsilon);
-  x = transformer(config, activation, p.at("transformer"), x, batch, tokens); // [B·T, D]
-  const pooled = pool(config, activation, embedSize, p, reshape(x, [batch, tokens, width]));
+  const sequence = { x, batch, tokens, mask: undefined };
+  const alone = config.pool !== "average" && !config.attentionPool; // the first token stands for the picture
+  const first = (t: Tensor) => firstToken(reshape(t, [batch, tokens, width]));
+  x = transformer(config, activation, p.at("transformer"), sequence, alone ? { rows: first, mask: same } : undefined);
+  const pooled = alone
+    ? layerNorm(p.at("ln_post"), x, epsilon)
+    : pool(config, activation, embedSize, p, reshape(x, [batch, tokens, width]));
   return config.projection === false ? pooled : matmul(pooled, p.get("proj", [widthOf(pooled), embedSize])); // [B, E]
 }
 
@@ -60,7 +65,7 @@ function patchEmbedding({ patchSize, width, patchBias }: VitConfig, p: Parameter
   return reshape(matmul(patches, kernel, { transposeB: true, ...plus }), [batch, grid[0] * grid[1], width]);
 }
 
-/** Tokens `[B, T, D]` → `[B, D]` (`[B, E]` from learned queries). */
+/** Pooling of many tokens: `[B, T, D]` → `[B, D]` (`[B, E]` from learned queries). */
 function pool(config: VitConfig, activation: Activation, embedSize: number, p: Parameters, x: Tensor): Tensor {
   const { attentionPool, epsilon } = config;
   const normed = (t: Tensor) => layerNorm(p.at("ln_post"), t, epsilon);
@@ -71,11 +76,12 @@ function pool(config: VitConfig, activation: Activation, embedSize: number, p: P
     case "queries":
       return chosen(normed(queryPool(attentionPool, embedSize, epsilon, p.at("attn_pool"), x)));
     case undefined:
-      // Normalising a token does not depend on the others, so the first is taken before: less work, the same value.
-      if (config.pool !== "average" || config.normAfterPool) return normed(chosen(x));
-      return average(normed(x));
+      return config.normAfterPool ? normed(average(x)) : average(normed(x));
   }
 }
+
+/** Pictures have no mask. */
+const same = (mask: Tensor): Tensor => mask;
 
 const firstToken = (x: Tensor): Tensor => reshape(slice(x, 1, 0, 1), [x.shape[0]!, x.shape[2]!]);
 
