@@ -6,7 +6,7 @@
 import { DiptychError } from "../errors.js";
 import { type Augmentation, normalise, type PreprocessConfig } from "../image/index.js";
 import type { PicturePool } from "../image/node.js";
-import type { Tokenizer } from "../tokenizer/index.js";
+import { markedIds, type Tokenizer } from "../tokenizer/index.js";
 import { groupRows } from "./group.js";
 import { chooseCaption, epochPermutation } from "./order.js";
 import type { Source } from "./source.js";
@@ -15,7 +15,7 @@ import type { Source } from "./source.js";
 export interface Batch {
   /** `[B, 3, H, W]` */
   readonly pixels: Float32Array;
-  /** `[B, L]`: start, ids, end, zeros */
+  /** `[B, L]`: start, ids, end, padding */
   readonly ids: Int32Array;
   /** L: this batch's longest text, rounded up to a multiple of 4 so that few shapes occur, at most the context length. */
   readonly length: number;
@@ -40,6 +40,8 @@ export interface BatchOptions {
   readonly seed: number;
   readonly tokenizer: Tokenizer;
   readonly contextLength: number;
+  /** "context" for models to which padding matters; the batch's longest text unless given. */
+  readonly padTo?: "longest" | "context";
   readonly preprocess: PreprocessConfig;
   /** Null: the centre crop, as in evaluation. */
   readonly augment: Augmentation | null;
@@ -169,8 +171,7 @@ async function finish({ position, rows }: SubmittedBatch, options: BatchOptions)
   const pairs = await Promise.all(rows.map(cropped));
   const texts = encodeCaptions(
     pairs.map(({ row }) => row.caption),
-    options.tokenizer,
-    options.contextLength,
+    options,
   );
   return {
     pixels: normalise(
@@ -202,16 +203,19 @@ interface EncodedCaptions {
 }
 
 /** Training cuts long captions, as the references' training does, and counts them. */
-function encodeCaptions(captions: readonly string[], tokenizer: Tokenizer, contextLength: number): EncodedCaptions {
+function encodeCaptions(
+  captions: readonly string[],
+  { tokenizer, contextLength, padTo = "longest" }: BatchOptions,
+): EncodedCaptions {
   let truncated = 0;
   const rows = captions.map((caption) => {
-    const ids = tokenizer.encode(caption);
-    if (ids.length > contextLength - 2) truncated++;
-    return [tokenizer.startId, ...ids.slice(0, contextLength - 2), tokenizer.endId];
+    const { ids, length } = markedIds(tokenizer, caption, contextLength);
+    if (length > contextLength) truncated++;
+    return ids;
   });
   const longest = Math.max(...rows.map((row) => row.length));
-  const length = Math.min(Math.ceil(longest / 4) * 4, contextLength);
-  const ids = new Int32Array(rows.length * length);
+  const length = padTo === "context" ? contextLength : Math.min(Math.ceil(longest / 4) * 4, contextLength);
+  const ids = new Int32Array(rows.length * length).fill(tokenizer.padId);
   for (const [i, row] of rows.entries()) ids.set(row, i * length);
   return { rows, ids, length, truncated };
 }

@@ -1,5 +1,5 @@
 /**
- * @file Texts to the integer matrix that a text tower reads: start token, ids, end token, then zeros.
+ * @file Texts to the integer matrix that a text tower reads: start token, ids, end token, then padding.
  * Follows OpenAI's `clip.tokenize`; unlike it, rows are only as long as the batch's longest text unless asked, since a
  * causal tower's answer does not depend on what comes after the end token.
  */
@@ -23,17 +23,29 @@ export function tokenize(
 ): { data: Int32Array; shape: [number, number] } {
   const { contextLength, truncate = false, padTo = "longest" } = options;
   const rows = texts.map((text, index) => {
-    const ids = [tokenizer.startId, ...tokenizer.encode(text), tokenizer.endId];
-    if (ids.length <= contextLength) return ids;
-    if (!truncate) throw textTooLong(text, index, ids.length, contextLength);
-    return [...ids.slice(0, contextLength - 1), tokenizer.endId];
+    const { ids, length } = markedIds(tokenizer, text, contextLength);
+    if (length > contextLength && !truncate) throw textTooLong(text, index, length, contextLength);
+    return ids;
   });
   const length = padTo === "context" ? contextLength : rows.reduce((longest, row) => Math.max(longest, row.length), 0);
-  const data = new Int32Array(rows.length * length);
+  const data = new Int32Array(rows.length * length).fill(tokenizer.padId);
   rows.forEach((row, index) => {
     data.set(row, index * length);
   });
   return { data, shape: [rows.length, length] };
+}
+
+/** A text's ids between its markers, cut to the context so that the end marker stays; and how many they were. */
+export function markedIds(
+  { startId, endId, encode }: Tokenizer,
+  text: string,
+  contextLength: number,
+): { ids: number[]; length: number } {
+  const start = startId === null ? [] : [startId];
+  const end = endId === null ? [] : [endId];
+  const words = encode(text);
+  const room = contextLength - start.length - end.length;
+  return { ids: [...start, ...words.slice(0, room), ...end], length: start.length + words.length + end.length };
 }
 
 function textTooLong(text: string, index: number, tokens: number, limit: number): DiptychError {

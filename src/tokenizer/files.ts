@@ -4,7 +4,7 @@
  */
 import { DiptychError } from "../errors.js";
 import type { TextCleaning } from "./clean.js";
-import { createTokenizer, type Merge, type Tokenizer } from "./tokenizer.js";
+import { type BpeTokenizer, createTokenizer, type Merge } from "./tokenizer.js";
 
 /** Reads a `merges.txt`, one "left right" a line; a first line that names a version is skipped. Throws `BadMerges`. */
 export function parseMerges(text: string): Merge[] {
@@ -34,7 +34,7 @@ export function formatMerges(merges: readonly Merge[]): string {
 }
 
 /** The text of a `vocab.json`: every symbol and its id, in the order of the ids. */
-export function formatVocabulary(tokenizer: Tokenizer): string {
+export function formatVocabulary(tokenizer: BpeTokenizer): string {
   return JSON.stringify(Object.fromEntries([...tokenizer.vocabulary].sort(([, a], [, b]) => a - b)));
 }
 
@@ -49,7 +49,7 @@ export interface TokenizerFiles {
 }
 
 /** The tokenizer of a folder with `vocab.json` and `merges.txt`. Throws `BadVocabulary`, `BadMerges`. */
-export function readTokenizerFiles({ vocabulary, merges, ...options }: TokenizerFiles): Tokenizer {
+export function readTokenizerFiles({ vocabulary, merges, ...options }: TokenizerFiles): BpeTokenizer {
   return createTokenizer({
     ...options,
     vocabulary: toVocabulary(parseJson(vocabulary, "vocab.json")),

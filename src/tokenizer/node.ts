@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { DiptychError } from "../errors.js";
-import { createTokenizer, parseMerges, type Tokenizer, type TokenizerOptions } from "./index.js";
+import { type BpeTokenizer, createTokenizer, parseMerges, type TokenizerOptions } from "./index.js";
 
 /** Lies as far from `src/tokenizer` as from `dist/tokenizer`. */
 const asset = new URL("../../assets/clip-merges.txt.gz", import.meta.url);
@@ -16,7 +16,7 @@ const asset = new URL("../../assets/clip-merges.txt.gz", import.meta.url);
 const assetHash = "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a";
 
 /** The tokenizer of OpenAI's models and of nearly all of open_clip's: 49,408 ids. Throws `CorruptAsset`. */
-export async function loadClipTokenizer(options: Omit<TokenizerOptions, "merges"> = {}): Promise<Tokenizer> {
+export async function loadClipTokenizer(options: Omit<TokenizerOptions, "merges"> = {}): Promise<BpeTokenizer> {
   const bytes = await promisify(gunzip)(await readFile(asset), { maxOutputLength: 1 << 20 }).catch(corrupt);
   if (createHash("sha256").update(bytes).digest("hex") !== assetHash) corrupt();
   return createTokenizer({ ...options, merges: parseMerges(bytes.toString("utf8")) });

@@ -24,19 +24,47 @@ export interface TokenizerOptions {
   readonly clean?: TextCleaning;
 }
 
-export interface Tokenizer {
+/** What every tokenizer does. */
+interface Encoder {
   /** Rows that a token embedding needs: the largest id + 1. */
   readonly vocabularySize: number;
+  /** Before every text; null where texts begin without a marker (SigLIP). */
+  readonly startId: number | null;
+  /** Behind every text; null where texts end without a marker. */
+  readonly endId: number | null;
+  /** What fills a text up to the length of the others. */
+  readonly padId: number;
+  readonly clean: TextCleaning;
+  /** The ids of a text, without the start and end tokens. */
+  encode(text: string): number[];
+  /** The text that ids spell; where this is CLIP's BPE, each word is followed by a space. */
+  decode(ids: Iterable<number>): string;
+}
+
+/** CLIP's own kind. */
+export interface BpeTokenizer extends Encoder {
+  readonly kind: "bpe";
   readonly startId: number;
   readonly endId: number;
   readonly merges: readonly Merge[];
   /** Symbol → id, special tokens included. */
   readonly vocabulary: ReadonlyMap<string, number>;
-  readonly clean: TextCleaning;
-  /** The ids of a text, without the start and end tokens. */
-  encode(text: string): number[];
-  /** The text that ids spell, each word followed by a space. */
-  decode(ids: Iterable<number>): string;
+}
+
+/** Any other, as a `tokenizer.json` describes it. */
+export interface JsonTokenizer extends Encoder {
+  readonly kind: "json";
+  readonly files: TokenizerJson;
+  /** Whether the end marker was replaced by id 0. */
+  readonly endsWithZero: boolean;
+}
+
+export type Tokenizer = BpeTokenizer | JsonTokenizer;
+
+/** The texts of two files of a Hugging Face folder. */
+export interface TokenizerJson {
+  readonly "tokenizer.json": string;
+  readonly "tokenizer_config.json": string;
 }
 
 /** Captions repeat their words: with this many kept, nearly every word is looked up instead of merged. */
@@ -45,7 +73,7 @@ const cachedWords = 65_536;
 /** Longer words are rarely seen twice, and would make the cache's size depend on the text. */
 const cachedWordLength = 64;
 
-export function createTokenizer(options: TokenizerOptions): Tokenizer {
+export function createTokenizer(options: TokenizerOptions): BpeTokenizer {
   const { merges, startToken = "<|startoftext|>", endToken = "<|endoftext|>", clean = "lower" } = options;
   const vocabulary = options.vocabulary ?? clipVocabulary(merges, [startToken, endToken]);
   const id = (symbol: string): number => {
@@ -74,9 +102,11 @@ export function createTokenizer(options: TokenizerOptions): Tokenizer {
   let cache = new Map(specials);
 
   return {
+    kind: "bpe",
     vocabularySize,
     startId,
     endId,
+    padId: 0,
     merges,
     vocabulary,
     clean,

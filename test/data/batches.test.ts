@@ -9,9 +9,11 @@ import type { Tokenizer } from "../../src/tokenizer/index.js";
 
 /** A letter is a token. */
 const tokenizer: Tokenizer = {
+  kind: "bpe",
   vocabularySize: 130,
   startId: 128,
   endId: 129,
+  padId: 0,
   merges: [],
   vocabulary: new Map(),
   clean: "lower",
