@@ -26,12 +26,14 @@ export const folderSchema = z.strictObject({
   version: z.literal(1),
   model: clipSchema,
   preprocess: preprocessSchema,
-  /** How `vocab.json` and `merges.txt` are to be used. */
+  /** How the tokenizer files are to be used. */
   tokenizer: z
     .strictObject({
-      startToken: z.string(),
-      endToken: z.string(),
+      /** Markers in `vocab.json`; a `tokenizer.json` has its own. */
+      startToken: z.string().optional(),
+      endToken: z.string().optional(),
       clean: z.enum(textCleanings),
+      endsWithZero: z.boolean().optional(),
     })
     .optional(),
   origin: z.string(),

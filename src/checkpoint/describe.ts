@@ -9,11 +9,14 @@ import { DiptychError } from "../errors.js";
 import { openaiPreprocess, type PreprocessConfig } from "../image/index.js";
 import { folderSchema } from "./checkpoint.js";
 import { exists } from "./files.js";
-import { fromHuggingFaceConfig, fromPreprocessor } from "./huggingFace.js";
+import { fromHuggingFaceConfig } from "./huggingFace.js";
+import { fromPreprocessor } from "./imageProcessor.js";
 import { type Heads, inferConfig } from "./infer.js";
 import { checkJson, parseJson } from "./json.js";
-import { type Dialect, dialects } from "./names.js";
-import { fromModelCfg, fromPreprocessCfg, openClipSchema } from "./openClip.js";
+import { type Dialect, dialects, shapeIn } from "./names.js";
+import { fromModelCfg, openClipSchema, tokenizerOf } from "./openClip.js";
+import { fromPreprocessCfg } from "./preprocessCfg.js";
+import { isSiglip, siglipPreprocess } from "./siglip.js";
 import type { StoredTensor } from "./storage.js";
 import type { TokenizerSettings } from "./tokenizerFiles.js";
 
@@ -38,16 +41,25 @@ export interface LoadOptions {
   readonly activation?: Activation;
   /** Attention heads, for a bare state dict of unusual head width. */
   readonly heads?: Heads;
+  /** Pictures of another size than the weights were trained on, in pixels: position embeddings are interpolated. */
+  readonly imageSize?: number | [number, number];
+  /** Texts of another length, in tokens; likewise. */
+  readonly contextLength?: number;
 }
 
 /** @throws DiptychError `NoConfig`, `UnknownActivation`, `UnknownModel`, `UnsupportedModel`, `BadConfig`. */
 export async function describeWeights(folder: string, weights: Weights, options: LoadOptions): Promise<Description> {
   if (weights.isOpenAI) return fromShapes(weights, options.activation ?? "quick_gelu", options.heads);
-  if (weights.dialect === dialects.huggingFace) return describeHuggingFace(folder);
+  if (weights.dialect.library === "transformers") return describeHuggingFace(folder);
   const config = await readJson(folder, "config.json");
   if (isRecord(config) && config.format === "diptych") return describeOurs(folder, config);
   const openClip = await readJson(folder, "open_clip_config.json");
-  if (openClip !== undefined) return describeOpenClip(path.join(folder, "open_clip_config.json"), openClip);
+  if (openClip !== undefined) {
+    // a SigLIP that the table of timm's lacks: its shapes say all but these two
+    const given = weights.dialect === dialects.timm && options.heads && options.activation;
+    const known = given ? fromShapes(weights, given, options.heads) : undefined;
+    return describeOpenClip(path.join(folder, "open_clip_config.json"), openClip, known);
+  }
   if (options.activation) return fromShapes(weights, options.activation, options.heads);
   throw new DiptychError(
     "UnknownActivation",
@@ -83,28 +95,35 @@ async function describeHuggingFace(folder: string): Promise<Description> {
     const preprocess = fromPreprocessor(preprocessor, config.image.imageSize, path.join(folder, name));
     return { ...described, preprocess, preprocessFrom: name };
   }
-  return { ...described, ...openaiPreprocessing(config) };
+  return { ...described, ...usualPreprocessing(config) };
 }
 
-function describeOpenClip(file: string, json: unknown): Description {
+function describeOpenClip(file: string, json: unknown, known?: Description): Description {
   const { model_cfg, preprocess_cfg } = checkJson(openClipSchema, json, file);
-  const config = fromModelCfg(model_cfg, file);
-  const preprocess = fromPreprocessCfg(preprocess_cfg, config.image.imageSize, `${file}, preprocess_cfg`);
   const name = path.basename(file);
-  return { config, configFrom: name, preprocess, preprocessFrom: name };
+  const described = known ?? {
+    config: fromModelCfg(model_cfg, file),
+    configFrom: name,
+    tokenizer: tokenizerOf(model_cfg, file),
+  };
+  const preprocess = fromPreprocessCfg(preprocess_cfg, described.config.image.imageSize, `${file}, preprocess_cfg`);
+  return { ...described, preprocess, preprocessFrom: name };
 }
 
-function fromShapes({ tensors, isOpenAI }: Weights, activation: Activation, heads?: Heads): Description {
-  const shapes = new Map(tensors.map(({ name, shape }) => [name.replace(/^text\./, ""), shape]));
-  const config = inferConfig(shapes, activation, heads);
+function fromShapes({ tensors, dialect, isOpenAI }: Weights, activation: Activation, heads?: Heads): Description {
+  const stored = new Map(tensors.map(({ name, shape }) => [name, shape]));
+  const config = inferConfig({ get: (name) => shapeIn(dialect, stored, name) }, activation, heads);
   const configFrom = `the shapes of the tensors${isOpenAI ? ", in an archive of OpenAI's" : ""}`;
-  return { config, configFrom, ...openaiPreprocessing(config) };
+  return { config, configFrom, ...usualPreprocessing(config) };
 }
 
-const openaiPreprocessing = ({ image }: ClipConfig) => ({
-  preprocess: openaiPreprocess(image.imageSize),
-  preprocessFrom: "OpenAI's, as both references do where no file says otherwise",
-});
+const usualPreprocessing = (config: ClipConfig) =>
+  isSiglip(config)
+    ? { preprocess: siglipPreprocess(config.image.imageSize), preprocessFrom: "SigLIP's, as no file says otherwise" }
+    : {
+        preprocess: openaiPreprocess(config.image.imageSize),
+        preprocessFrom: "OpenAI's, as both references do where no file says otherwise",
+      };
 
 async function readJson(folder: string, name: string): Promise<unknown> {
   const file = path.join(folder, name);

@@ -5,7 +5,7 @@
 import { type ClipConfig, parameterTable } from "../clip/index.js";
 import { DiptychError, nearestName } from "../errors.js";
 import type { Parameter } from "./checkpoint.js";
-import { type Dialect, ignoredNames } from "./names.js";
+import { type Dialect, storedAs, unused } from "./names.js";
 import { elementCount, readTensor, type StoredTensor } from "./storage.js";
 
 /** A parameter and the tensors that, stacked along the first axis, hold it. */
@@ -27,28 +27,30 @@ export function fitParameters(
   if (layers > tensors.length)
     throw doesNotFit(`The config has ${layers} layers, and ${file} only ${tensors.length} tensors`);
 
-  const stored = new Map(tensors.filter(({ name }) => !ignoredNames.test(name)).map((tensor) => [tensor.name, tensor]));
+  const stored = new Map(
+    tensors
+      .filter(({ name }) => !unused.some(([pattern]) => pattern.test(name)))
+      .map((tensor) => [tensor.name, tensor]),
+  );
   const fitted = parameterTable(config).map(({ name, shape }): Fitted => {
-    const { names, transposed } = dialect.storedAs(name);
-    const rows = names.length === 1 ? shape : [shape[0]! / names.length, ...shape.slice(1)];
-    const parts = names.map((storedName) => {
-      const tensor = stored.get(storedName);
+    const { parts, transposed } = storedAs(dialect, name, shape);
+    const found = parts.map((part) => {
+      const tensor = stored.get(part.name);
       if (!tensor) {
-        const near = nearestName(storedName, [...stored.keys()].slice(0, 1000));
-        throw doesNotFit(`${file} has no tensor ${storedName} of shape [${rows}]; the nearest name in it is ${near}`);
-      }
-      stored.delete(storedName);
-      const seen = transposed ? transpose(tensor) : tensor;
-      const scalar = elementCount(rows) === 1 && elementCount(seen.shape) === 1; // logit_scale is [] or [1]
-      if (!scalar && !equal(seen.shape, rows)) {
-        const expected = transposed ? [...rows].reverse() : rows;
+        const near = nearestName(part.name, [...stored.keys()].slice(0, 1000));
         throw doesNotFit(
-          `Tensor ${storedName} in ${file} has shape [${tensor.shape}], and the config asks for [${expected}]`,
+          `${file} has no tensor ${part.name} of shape [${part.shape}]; the nearest name in it is ${near}`,
         );
       }
-      return seen;
+      stored.delete(part.name);
+      if (!equal(inner(tensor.shape), inner(part.shape))) {
+        throw doesNotFit(
+          `Tensor ${part.name} in ${file} has shape [${tensor.shape}], and the config asks for [${part.shape}]`,
+        );
+      }
+      return transposed ? transpose(tensor) : tensor;
     });
-    return { name, shape, parts };
+    return { name, shape, parts: found };
   });
   const [extra] = stored.values();
   if (extra)
@@ -62,10 +64,14 @@ export async function readParameters(fitted: readonly Fitted[]): Promise<Map<str
     const [first, ...rest] = parts;
     let { data } = await readTensor(first!);
     if (rest.length > 0) {
-      const part = data;
-      data = new Float32Array(elementCount(shape));
-      data.set(part);
-      for (const [i, tensor] of rest.entries()) data.set((await readTensor(tensor)).data, (i + 1) * part.length);
+      const whole = new Float32Array(elementCount(shape));
+      whole.set(data);
+      for (let end = data.length, i = 0; i < rest.length; i++) {
+        const part = (await readTensor(rest[i]!)).data;
+        whole.set(part, end);
+        end += part.length;
+      }
+      data = whole;
     }
     parameters.set(name, { data, shape });
   }
@@ -77,6 +83,9 @@ function transpose(tensor: StoredTensor): StoredTensor {
   const strides = tensor.strides ?? [tensor.shape[1]!, 1];
   return { ...tensor, shape: [...tensor.shape].reverse(), strides: [...strides].reverse() };
 }
+
+/** Axes of length 1 tell nothing: logit_scale is [] or [1], a probe [1, D] or [1, 1, D]. */
+const inner = (shape: readonly number[]): readonly number[] => shape.filter((size) => size !== 1);
 
 const equal = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, axis) => size === b[axis]);

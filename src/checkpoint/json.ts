@@ -52,6 +52,10 @@ export function checkJson<S extends z.ZodType>(schema: S, value: unknown, where:
   );
 }
 
+/** Python's libraries write null for "the default". */
+export const withoutNulls = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(given).filter(([, setting]) => setting !== null));
+
 function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   let at: unknown = schema;
   for (const key of path) at = at instanceof z.ZodObject ? at.shape[String(key)] : undefined;

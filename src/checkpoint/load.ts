@@ -12,7 +12,8 @@ import { withFiles } from "./files.js";
 import { fitParameters, readParameters } from "./fit.js";
 import { type HubOptions, resolveModel } from "./hub/index.js";
 import { locate } from "./locate.js";
-import { dialectOf } from "./names.js";
+import { dialectOf, unused } from "./names.js";
+import { withContextLength, withImageSize } from "./positions.js";
 import { parseSafetensors } from "./safetensors.js";
 import type { ByteSource } from "./source.js";
 import type { StoredTensor } from "./storage.js";
@@ -41,14 +42,22 @@ export async function loadCheckpoint(given: string, options: LoadOptions & HubOp
     const fitted = fitParameters(config, tensors, dialect, given);
     const tokenizer = await readTokenizer(folder, found.tokenizer);
     requireVocabulary(tokenizer, config, folder);
+    const leftOut = unused.flatMap(([pattern, what]) =>
+      what && tensors.some(({ name }) => pattern.test(name)) ? [`left out: ${what}`] : [],
+    );
     const types = [...new Set(tensors.map(({ type }) => type))].join(" and ");
     const origin = [
       `weights: ${weights.map((file) => path.basename(file)).join(", ")} (${dialect.title}, ${types})`,
       `sizes and activation: ${found.configFrom}${options.activation ? "; activation given by the caller" : ""}`,
       `preprocessing: ${found.preprocessFrom}`,
       `tokenizer: ${tokenizer ? "the files beside the weights" : "none beside the weights"}`,
+      ...leftOut,
     ].join("\n");
-    return { config, preprocess: found.preprocess, tokenizer, parameters: await readParameters(fitted), origin };
+    const { preprocess } = found;
+    const stored = { config, preprocess, tokenizer, parameters: await readParameters(fitted), origin };
+    const { imageSize, contextLength } = options;
+    const sized = imageSize === undefined ? stored : withImageSize(stored, imageSize);
+    return contextLength === undefined ? sized : withContextLength(sized, contextLength);
   });
 }
 
@@ -69,7 +78,8 @@ async function storedTensors(sources: readonly ByteSource[]): Promise<{ tensors:
 }
 
 function requireVocabulary(tokenizer: Tokenizer | null, { text }: ClipConfig, folder: string): void {
-  if (!tokenizer || tokenizer.vocabularySize <= text.vocabularySize) return;
+  // another model's tokenizer may have tokens that its training never used
+  if (tokenizer?.kind !== "bpe" || tokenizer.vocabularySize <= text.vocabularySize) return;
   throw new DiptychError(
     "DoesNotFit",
     `The tokenizer in ${folder} knows ${tokenizer.vocabularySize} tokens, and the model ${text.vocabularySize}.`,

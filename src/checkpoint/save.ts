@@ -6,14 +6,16 @@ import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { type Checkpoint, type FolderConfig, folderSchema } from "./checkpoint.js";
 import { exists, readSafetensors, replaceFolder, settledFolder, writeThrough } from "./files.js";
-import { toHuggingFaceConfig, toPreprocessor } from "./huggingFace.js";
+import { toHuggingFaceConfig } from "./huggingFace.js";
+import { toPreprocessor } from "./imageProcessor.js";
 import { checkJson, parseJson } from "./json.js";
-import { type Dialect, dialects } from "./names.js";
+import { type Dialect, dialectFor, dialects, storedAs } from "./names.js";
 import { onnxTowers } from "./onnx.js";
-import { toOpenClipConfig } from "./openClip.js";
 import { safetensorsBytes, type WrittenType } from "./safetensors.js";
-import type { NamedTensor } from "./storage.js";
+import { isSiglip } from "./siglip.js";
+import { elementCount, type NamedTensor } from "./storage.js";
 import { huggingFaceTokenizer, tokenizerSettings, tokenizerTexts } from "./tokenizerFiles.js";
+import { toOpenClipConfig } from "./toOpenClip.js";
 
 export type FolderFormat = keyof typeof formats;
 
@@ -45,7 +47,7 @@ const weights = (dialect: Dialect, { parameters }: Saved, dtype: WrittenType) =>
 /** What transformers and transformers.js read beside the weights. */
 const huggingFaceTexts = ({ config, preprocess, tokenizer }: Saved, extra: object = {}): Files => ({
   "config.json": json({ ...toHuggingFaceConfig(config), ...extra }),
-  "preprocessor_config.json": json(toPreprocessor(preprocess)),
+  "preprocessor_config.json": json(toPreprocessor(preprocess, isSiglip(config))),
   ...(tokenizer && huggingFaceTokenizer(tokenizer, config.text.contextLength)),
 });
 
@@ -60,12 +62,12 @@ const formats = {
     };
   },
   huggingFace: (checkpoint, dtype) => ({
-    "model.safetensors": weights(dialects.huggingFace, checkpoint, dtype),
+    "model.safetensors": weights(dialectFor(checkpoint.config, "transformers"), checkpoint, dtype),
     ...huggingFaceTexts(checkpoint),
   }),
   openClip: (checkpoint, dtype) => ({
-    "open_clip_model.safetensors": weights(dialects.openClip, checkpoint, dtype),
-    "open_clip_config.json": json(toOpenClipConfig(checkpoint.config, checkpoint.preprocess)),
+    "open_clip_model.safetensors": weights(dialectFor(checkpoint.config, "open_clip"), checkpoint, dtype),
+    "open_clip_config.json": json(toOpenClipConfig(checkpoint)),
   }),
   /** For transformers.js: no weights that training could go on with, only programs. */
   onnx: (checkpoint, dtype) => {
@@ -113,13 +115,16 @@ export async function loadTraining(given: string): Promise<TrainingState | null>
 }
 
 /** The parameters under a dialect's names: joined ones cut into their parts, which share memory; the rest as it is. */
-function tensorsAs({ storedAs }: Dialect, parameters: Checkpoint["parameters"]): NamedTensor[] {
+function tensorsAs(dialect: Dialect, parameters: Checkpoint["parameters"]): NamedTensor[] {
   return [...parameters].flatMap(([name, { data, shape }]) => {
-    const { names, transposed } = storedAs(name);
-    if (transposed) return [{ name: names[0]!, shape: [...shape].reverse(), data: transpose(data, shape) }];
-    const size = data.length / names.length;
-    const rows = names.length === 1 ? shape : [shape[0]! / names.length, ...shape.slice(1)];
-    return names.map((part, i) => ({ name: part, shape: rows, data: data.subarray(i * size, (i + 1) * size) }));
+    const { parts, transposed } = storedAs(dialect, name, shape);
+    const stored = transposed ? transpose(data, shape) : data;
+    let end = 0;
+    return parts.map((part) => {
+      const start = end;
+      end += elementCount(part.shape);
+      return { ...part, data: stored.subarray(start, end) };
+    });
   });
 }
 

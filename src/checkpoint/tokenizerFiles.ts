@@ -2,7 +2,14 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
-import { formatMerges, formatVocabulary, readTokenizerFiles, type Tokenizer } from "../tokenizer/index.js";
+import {
+  type BpeTokenizer,
+  formatMerges,
+  formatVocabulary,
+  readTokenizerFiles,
+  readTokenizerJson,
+  type Tokenizer,
+} from "../tokenizer/index.js";
 import type { FolderConfig } from "./checkpoint.js";
 import { exists } from "./files.js";
 import { checkJson, parseJson } from "./json.js";
@@ -11,7 +18,8 @@ import { checkJson, parseJson } from "./json.js";
 export type TokenizerSettings = Partial<NonNullable<FolderConfig["tokenizer"]>>;
 
 const mergeSchema = z.union([z.string(), z.tuple([z.string(), z.string()]).transform((pair) => pair.join(" "))]);
-const tokenizerSchema = z.object({
+/** A `tokenizer.json` of CLIP's kind. */
+const clipSchema = z.object({
   model: z.object({
     type: z.literal("BPE").default("BPE"),
     end_of_word_suffix: z.literal("</w>"),
@@ -22,38 +30,61 @@ const tokenizerSchema = z.object({
 const token = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]).nullish();
 const tokenizerConfigSchema = z.object({ bos_token: token, eos_token: token });
 
-/** The folder's tokenizer, or null where it has none. */
-export async function readTokenizer(folder: string, settings?: TokenizerSettings): Promise<Tokenizer | null> {
+/**
+ * The folder's tokenizer, or null where it has none. CLIP's kind becomes ours, from `vocab.json` and `merges.txt` or from
+ * `tokenizer.json`; any other is the library's.
+ */
+export async function readTokenizer(folder: string, settings: TokenizerSettings = {}): Promise<Tokenizer | null> {
   const file = (name: string): string => path.join(folder, name);
-  const text = (name: string): Promise<string> => readFile(file(name), "utf8");
-  const json = async (name: string): Promise<unknown> => parseJson(await text(name), file(name));
+  const text = async (name: string): Promise<string | null> =>
+    (await exists(file(name))) ? readFile(file(name), "utf8") : null;
 
-  const { bos_token, eos_token } = (await exists(file("tokenizer_config.json")))
-    ? checkJson(tokenizerConfigSchema, await json("tokenizer_config.json"), file("tokenizer_config.json"))
-    : {};
+  const config = (await text("tokenizer_config.json")) ?? "{}";
+  const { bos_token, eos_token } = checkJson(
+    tokenizerConfigSchema,
+    parseJson(config, file("tokenizer_config.json")),
+    file("tokenizer_config.json"),
+  );
+  const startToken = settings.startToken ?? bos_token;
+  const endToken = settings.endToken ?? eos_token;
   const options = {
-    ...(bos_token && { startToken: bos_token }),
-    ...(eos_token && { endToken: eos_token }),
-    ...settings,
+    ...(startToken && { startToken }),
+    ...(endToken && { endToken }),
+    ...(settings.clean && { clean: settings.clean }),
   };
-  if ((await exists(file("vocab.json"))) && (await exists(file("merges.txt")))) {
-    return readTokenizerFiles({ ...options, vocabulary: await text("vocab.json"), merges: await text("merges.txt") });
+  const pipeline = await text("tokenizer.json");
+  const clip = pipeline === null ? null : clipSchema.safeParse(parseJson(pipeline, file("tokenizer.json")));
+  if (pipeline !== null && !clip?.success) {
+    const files = { "tokenizer.json": pipeline, "tokenizer_config.json": config };
+    return readTokenizerJson(files, {
+      ...(settings.clean && { clean: settings.clean }),
+      ...(settings.endsWithZero && { endsWithZero: true }),
+    });
   }
-  if (!(await exists(file("tokenizer.json")))) return null;
-  const { model } = checkJson(tokenizerSchema, await json("tokenizer.json"), file("tokenizer.json"));
+  const vocabulary = await text("vocab.json");
+  const merges = await text("merges.txt");
+  if (vocabulary !== null && merges !== null) return readTokenizerFiles({ ...options, vocabulary, merges });
+  if (!clip?.success) return null;
+  const { model } = clip.data;
   return readTokenizerFiles({ ...options, vocabulary: JSON.stringify(model.vocab), merges: model.merges.join("\n") });
 }
 
-/** Name → text of `vocab.json` and `merges.txt`. */
-export const tokenizerTexts = (tokenizer: Tokenizer): Readonly<Record<string, string>> => ({
-  "vocab.json": formatVocabulary(tokenizer),
-  "merges.txt": formatMerges(tokenizer.merges),
-});
+/** Name → text of the files that hold a tokenizer. */
+export const tokenizerTexts = (tokenizer: Tokenizer): Readonly<Record<string, string>> =>
+  tokenizer.kind === "json"
+    ? { ...tokenizer.files }
+    : { "vocab.json": formatVocabulary(tokenizer), "merges.txt": formatMerges(tokenizer.merges) };
 
-/** The settings that the two files do not hold. */
-export function tokenizerSettings(tokenizer: Tokenizer): Required<TokenizerSettings> {
-  const symbol = (id: number): string => [...tokenizer.vocabulary].find(([, value]) => value === id)![0];
-  return { startToken: symbol(tokenizer.startId), endToken: symbol(tokenizer.endId), clean: tokenizer.clean };
+/** The settings that the files do not hold. */
+export function tokenizerSettings(tokenizer: Tokenizer): NonNullable<FolderConfig["tokenizer"]> {
+  const { clean } = tokenizer;
+  if (tokenizer.kind === "json") return { clean, ...(tokenizer.endsWithZero && { endsWithZero: true }) };
+  return { ...markersOf(tokenizer), clean };
+}
+
+function markersOf({ vocabulary, startId, endId }: BpeTokenizer): { startToken: string; endToken: string } {
+  const symbol = (id: number): string => [...vocabulary].find(([, value]) => value === id)![0];
+  return { startToken: symbol(startId), endToken: symbol(endId) };
 }
 
 /**
@@ -61,7 +92,8 @@ export function tokenizerSettings(tokenizer: Tokenizer): Required<TokenizerSetti
  * NFC, collapses white space and lower-cases, so rare texts get other ids than here.
  */
 export function huggingFaceTokenizer(tokenizer: Tokenizer, contextLength: number): Readonly<Record<string, string>> {
-  const { startToken, endToken } = tokenizerSettings(tokenizer);
+  if (tokenizer.kind === "json") return {};
+  const { startToken, endToken } = markersOf(tokenizer);
   const special = (id: number, content: string) => ({
     ...{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true },
   });
