@@ -18,7 +18,8 @@ import { checkJson, parseJson } from "./json.js";
 export type TokenizerSettings = Partial<NonNullable<FolderConfig["tokenizer"]>>;
 
 const mergeSchema = z.union([z.string(), z.tuple([z.string(), z.string()]).transform((pair) => pair.join(" "))]);
-/** A `tokenizer.json` of CLIP's kind. */
+/** What tells a `tokenizer.json` of CLIP's kind from others, which may be a hundred times as large. */
+const clipMark = z.object({ model: z.object({ end_of_word_suffix: z.literal("</w>") }) });
 const clipSchema = z.object({
   model: z.object({
     type: z.literal("BPE").default("BPE"),
@@ -53,8 +54,8 @@ export async function readTokenizer(folder: string, settings: TokenizerSettings 
     ...(settings.clean && { clean: settings.clean }),
   };
   const pipeline = await text("tokenizer.json");
-  const clip = pipeline === null ? null : clipSchema.safeParse(parseJson(pipeline, file("tokenizer.json")));
-  if (pipeline !== null && !clip?.success) {
+  const parsed = pipeline === null ? undefined : parseJson(pipeline, file("tokenizer.json"));
+  if (pipeline !== null && !clipMark.safeParse(parsed).success) {
     const files = { "tokenizer.json": pipeline, "tokenizer_config.json": config };
     return readTokenizerJson(files, {
       ...(settings.clean && { clean: settings.clean }),
@@ -64,8 +65,8 @@ export async function readTokenizer(folder: string, settings: TokenizerSettings 
   const vocabulary = await text("vocab.json");
   const merges = await text("merges.txt");
   if (vocabulary !== null && merges !== null) return readTokenizerFiles({ ...options, vocabulary, merges });
-  if (!clip?.success) return null;
-  const { model } = clip.data;
+  if (pipeline === null) return null;
+  const { model } = checkJson(clipSchema, parsed, file("tokenizer.json"));
   return readTokenizerFiles({ ...options, vocabulary: JSON.stringify(model.vocab), merges: model.merges.join("\n") });
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { type ClipConfig, initialise, parameterTable, presets } from "../../src/clip/index.js";
@@ -6,9 +7,31 @@ import { hasShared, shared } from "../goldens.js";
 
 const countOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
+const extras = {
+  layerScale: true,
+  additions: ["queryKeyNorm", "headScale", "innerNorm", "attentionNorm", "mlpNorm"],
+} satisfies Partial<ClipConfig["text"]>;
+
+const openaiStateDicts = [
+  ["RN50", 434, "3a17de52a98d4171"],
+  ["RN101", 689, "787017c64d9a72f1"],
+  ["RN50x4", 584, "5193b7cfb84ef004"],
+  ["RN50x16", 794, "9fd9571ce37e0c52"],
+  ["RN50x64", 1154, "2ee84b6cb91d24ba"],
+  ["ViT-B-32", 302, "33d93cd7d8ce2954"],
+  ["ViT-B-16", 302, "f0b7ddef9e82ee2e"],
+  ["ViT-L-14", 446, "322fc21453df65b0"],
+  ["ViT-L-14-336", 446, "b3d6094ac01fc7ec"],
+] as const;
+
 describe("presets", () => {
   /** Millions of parameters, by open_clip's `docs/model_profile.csv`: all, picture tower, text tower. */
   test.each([
+    ["RN50", 102.01, 38.32, 63.69],
+    ["RN101", 119.69, 56.26, 63.43],
+    ["RN50x4", 178.3, 87.14, 91.16],
+    ["RN50x16", 290.98, 167.33, 123.65],
+    ["RN50x64", 623.26, 420.38, 202.88],
     ["RN50", 102.01, 38.32, 63.69],
     ["RN101", 119.69, 56.26, 63.43],
     ["RN50x4", 178.3, 87.14, 91.16],
@@ -26,6 +49,13 @@ describe("presets", () => {
     expect(millions(() => true)).toBeCloseTo(all, 2);
     expect(millions((name) => name.startsWith("visual."))).toBeCloseTo(image, 2);
     expect(millions((name) => !name.startsWith("visual.") && name !== "logit_scale")).toBeCloseTo(text, 2);
+  });
+
+  /** The state dicts of OpenAI's files by open_clip 3.3, but for `num_batches_tracked`: tensors, hash of "name shape" lines. */
+  test.each(openaiStateDicts)("%s has the names and shapes of its state dict", (name, count, hash) => {
+    const lines = parameterTable(presets[name]).map(({ name, shape }) => `${name} ${shape.join("x")}`);
+    expect(lines.length).toBe(count);
+    expect(createHash("sha256").update(lines.join("\n")).digest("hex").slice(0, 16)).toBe(hash);
   });
 
   test.skipIf(!hasShared)("ViT-B-32 has the names and shapes of OpenAI's file", async () => {
@@ -102,6 +132,42 @@ describe("initial values", () => {
         ).toBe(true);
     }
     expect(values.get("logit_scale")!.data[0]).toBeCloseTo(2.65926, 5);
+  });
+
+  test.each(Object.entries(presets))("exist for every parameter of %s, here made narrow", (_, preset) => {
+    const image =
+      preset.image.kind === "resnet"
+        ? { ...preset.image, width: 8, heads: 4, imageSize: 64 }
+        : { ...preset.image, width: 16, heads: 2, mlpWidth: 32, imageSize: preset.image.patchSize };
+    const text = { ...preset.text, width: 16, heads: 2, mlpWidth: 32, vocabularySize: 40 };
+    const narrow = { ...preset, embedSize: 16, image, text };
+    expect([...initialise(narrow, randomStream([1])).keys()]).toEqual(parameterTable(narrow).map(({ name }) => name));
+  });
+
+  const { text } = presets["ViT-test"];
+  const image = { kind: "vit", imageSize: 32, patchSize: 8, width: 32, layers: 2, heads: 2, mlpWidth: 128 } as const;
+  test.each<[string, ClipConfig["image"], ClipConfig["text"]]>([
+    ["layer scale and all additions", { ...image, ...extras }, { ...text, ...extras }],
+    ["CoCa", { ...image, attentionPool: { kind: "queries", queries: 3, heads: 2 } }, { ...text, classToken: true }],
+    [
+      "CoCa, wider than its embedding",
+      { ...image, width: 64, attentionPool: { kind: "queries", queries: 3, heads: 2 } },
+      text,
+    ],
+    [
+      "SigLIP",
+      {
+        ...{ ...image, classToken: false, patchBias: true, preNorm: false, projection: false },
+        attentionPool: { kind: "probe", heads: 2, mlpWidth: 64 },
+      },
+      { ...text, projection: "linear", causal: false, pool: "last" },
+    ],
+  ])("exist for every parameter of a variant: %s", (_, image, text) => {
+    const config: ClipConfig = { embedSize: 32, activation: "gelu", image, text, logitBias: true };
+    const table = parameterTable(config);
+    const values = initialise(config, randomStream([1]));
+    expect([...values.keys()]).toEqual(table.map(({ name }) => name));
+    for (const { name } of table) expect(values.get(name)!.data.every(Number.isFinite), name).toBe(true);
   });
 
   test("are a function of the seed", () => {
