@@ -37,7 +37,7 @@ export interface Weights {
 }
 
 export interface LoadOptions {
-  /** For weights whose files do not say it, or say it wrong. */
+  /** For weights whose files do not say it, or say it wrong: `quick_gelu` for OpenAI's, `gelu` for most others. */
   readonly activation?: Activation;
   /** Attention heads, for a bare state dict of unusual head width. */
   readonly heads?: Heads;

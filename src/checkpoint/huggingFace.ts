@@ -159,7 +159,7 @@ export function toHuggingFaceConfig(config: ClipConfig): object {
       ...projection,
       ...(type === "siglip" && { projection_size: embedSize }),
       ...blocks(text, text.activation ?? activation),
-      ...(type === "clip" ? clipIds(text) : { pad_token_id: text.padId ?? 1 }),
+      ...(type === "clip" ? clipIds(text) : { pad_token_id: text.padId ?? 1, bos_token_id: null, eos_token_id: null }),
     },
     vision_config: {
       model_type: `${type}_vision_model`,

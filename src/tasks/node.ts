@@ -1,14 +1,11 @@
 /** @file The tasks in Node: a CLIP from a file or folder, over ONNX Runtime's native library and a pool of workers. */
-import { type Checkpoint, type HubOptions, loadCheckpoint } from "../checkpoint/node.js";
-import type { Activation } from "../clip/index.js";
+import { type Checkpoint, type HubOptions, type LoadOptions, loadCheckpoint } from "../checkpoint/node.js";
 import { createPicturePool } from "../image/node.js";
 import { nodeRuntime } from "../runtime/node.js";
 import { loadClipTokenizer } from "../tokenizer/node.js";
 import { type Clip, createClip, type PictureSource } from "./clip.js";
 
-export interface LoadClipOptions extends HubOptions {
-  /** Where a file cannot say which activation it was trained with: `quick_gelu` for OpenAI's weights, `gelu` for most others. */
-  readonly activation?: Activation;
+export interface LoadClipOptions extends LoadOptions, HubOptions {
   /** Threads of the model; as many as there are cores. */
   readonly threads?: number;
 }

@@ -6,7 +6,7 @@ import { appendFile, mkdir } from "node:fs/promises";
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Checkpoint, loadCheckpoint, loadTraining, saveCheckpoint } from "../checkpoint/node.js";
-import { type ClipConfig, initialise, presets } from "../clip/index.js";
+import { type ClipConfig, ignoresPadding, initialise, presets } from "../clip/index.js";
 import { batches, captions, openSource, type Position, type Source, stepsPerEpoch } from "../data/index.js";
 import { DiptychError } from "../errors.js";
 import { openaiPreprocess, randomStream } from "../image/index.js";
@@ -110,6 +110,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
       ...recipe,
       tokenizer,
       contextLength: config.text.contextLength,
+      padTo: ignoresPadding(config) ? "longest" : "context",
       preprocess,
       pool,
       start: positionOf(step, perEpoch),

@@ -14,8 +14,9 @@ import {
 } from "../../src/checkpoint/node.js";
 import { parameterTable, presets } from "../../src/clip/index.js";
 import { openaiPreprocess } from "../../src/image/index.js";
-import { createTokenizer } from "../../src/tokenizer/index.js";
+import { createTokenizer, readTokenizerJson } from "../../src/tokenizer/index.js";
 import { hasShared, shared } from "../goldens.js";
+import { wordPieces } from "../tokenizer/jsonFiles.js";
 
 let folder = "";
 beforeAll(async () => {
@@ -58,6 +59,19 @@ describe("a saved checkpoint", () => {
       expect({ ...read.preprocess, convention: "torchvision" }).toEqual(small.preprocess);
       expect(read.tokenizer!.encode("ab ba ab")).toEqual(tokenizer.encode("ab ba ab"));
       expect([read.tokenizer!.startId, read.tokenizer!.endId]).toEqual([tokenizer.startId, tokenizer.endId]);
+    },
+  );
+
+  test.each(["diptych", "huggingFace", "openClip"] as const)(
+    "%s: keeps another model's tokenizer.json as it is",
+    async (format) => {
+      const place = path.join(folder, `json-${format}`);
+      const json = await readTokenizerJson(wordPieces, { clean: "whitespace", endsWithZero: format !== "huggingFace" });
+      await saveCheckpoint(place, { ...small, tokenizer: json }, { format });
+      const { tokenizer: read } = await loadCheckpoint(place);
+      expect(read).toMatchObject({ kind: "json", files: wordPieces, startId: 2, endId: json.endId, padId: 0 });
+      expect(read!.encode("two dogs")).toEqual(json.encode("two dogs"));
+      if (format !== "huggingFace") expect(read!.clean).toBe("whitespace");
     },
   );
 
