@@ -53,7 +53,10 @@ function randomFrom(seed: number): () => number {
 test("diptych/browser bundles for a browser with nothing of Node and no native package in it", async () => {
   const { metafile } = await bundle("src/browser.ts");
   const packages = Object.keys(metafile.inputs).map((file) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]);
-  expect([...new Set(packages)].filter((name) => name !== undefined)).toEqual(["zod"]);
+  expect([...new Set(packages)].filter((name) => name !== undefined)).toEqual([
+    "zod",
+    "@huggingface/tokenizers", // a chunk of its own where the bundler splits: it is loaded when it is used
+  ]);
 });
 
 test.skipIf(!existsSync(browser))("a page in Chromium gets Node's embeddings", async () => {
