@@ -75,10 +75,11 @@ export function toPreprocessor(config: PreprocessConfig, siglip: boolean): objec
     );
   }
   const squash = config.resize === "squash";
-  const type = siglip && squash ? "Siglip" : "CLIP";
   return {
-    image_processor_type: `${type}ImageProcessor`,
-    feature_extractor_type: `${type}FeatureExtractor`, // what transformers.js looks for
+    ...(siglip && squash
+      ? { image_processor_type: "SiglipImageProcessor" }
+      : // transformers.js looks for the second, where a folder has it
+        { image_processor_type: "CLIPImageProcessor", feature_extractor_type: "CLIPFeatureExtractor" }),
     do_convert_rgb: true,
     do_resize: true,
     size: squash ? { height, width } : { shortest_edge: Math.min(height, width) },

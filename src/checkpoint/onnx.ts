@@ -1,7 +1,8 @@
 /**
  * @file A checkpoint as two ONNX models, one a tower, of standard operators alone: for transformers.js, and whatever else
  * runs ONNX. Names of files, inputs and outputs are those of Hugging Face's exporter (optimum) for
- * `CLIPTextModelWithProjection` and `CLIPVisionModelWithProjection`; embeddings are not normalised, as there.
+ * `CLIPTextModelWithProjection` and `CLIPVisionModelWithProjection`, `SiglipTextModel` and `SiglipVisionModel`;
+ * embeddings are not normalised, as there.
  * Leaves out: half precision, and the outputs before pooling.
  */
 import { type ClipConfig, imageEncoder, textEncoder } from "../clip/index.js";
@@ -9,6 +10,7 @@ import { DiptychError } from "../errors.js";
 import { type OnnxOptions, onnxModel, simplify, type Tensor } from "../graph/index.js";
 import type { Checkpoint } from "./checkpoint.js";
 import type { WrittenType } from "./safetensors.js";
+import { isSiglip } from "./siglip.js";
 
 interface Tower {
   readonly outputs: (config: ClipConfig) => Readonly<Record<string, Tensor>>;
@@ -20,14 +22,18 @@ type Constants = NonNullable<OnnxOptions["constants"]>;
 
 const isImage = (name: string): boolean => name.startsWith("visual.");
 
+/** SigLIP has no projection behind what is pooled, and its classes there no name for one. */
+const outputName = (config: ClipConfig, tower: "text" | "image"): string =>
+  isSiglip(config) ? "pooler_output" : `${tower}_embeds`;
+
 const towers: Readonly<Record<string, Tower>> = {
   text_model: {
-    outputs: (config) => ({ text_embeds: textEncoder(config, "batch_size").text_features }),
+    outputs: (config) => ({ [outputName(config, "text")]: textEncoder(config, "batch_size").text_features }),
     inputs: { ids: { name: "input_ids", dtype: "int64" } },
     owns: (name) => !isImage(name),
   },
   vision_model: {
-    outputs: (config) => ({ image_embeds: imageEncoder(config, "batch_size").image_features }),
+    outputs: (config) => ({ [outputName(config, "image")]: imageEncoder(config, "batch_size").image_features }),
     inputs: { pixels: { name: "pixel_values", dtype: "float32" } },
     owns: isImage,
   },

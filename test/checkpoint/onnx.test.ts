@@ -8,6 +8,9 @@ import {
   CLIPVisionModelWithProjection,
   env,
   RawImage,
+  SiglipTextModel,
+  SiglipVisionModel,
+  Tensor,
 } from "@huggingface/transformers";
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -181,5 +184,26 @@ describe("transformers.js on such a folder", () => {
     const checkpoint = await loadCheckpoint(shared("goldens/models/vit-full.hf"));
     const captions = ["a photo of a cat", "A red Car, parked!", "naïve café in 1984"];
     for (const cosine of await compare("full-for-js", checkpoint, captions)) expect(cosine).toBeGreaterThan(0.9999);
+  });
+
+  test.skipIf(!hasShared)("gives SigLIP's embeddings", async () => {
+    const checkpoint = await loadCheckpoint(shared("goldens/models/siglip/siglip.hf"));
+    await saveCheckpoint(path.join(folder, "siglip-for-js"), checkpoint, { format: "onnx" });
+    Object.assign(env, { allowRemoteModels: false, localModelPath: `${folder}/`, useFSCache: false });
+    const settings = { dtype: "fp32", session_options: options } as const;
+    const text = await SiglipTextModel.from_pretrained("siglip-for-js", settings);
+    const vision = await SiglipVisionModel.from_pretrained("siglip-for-js", settings);
+    const processor = await AutoProcessor.from_pretrained("siglip-for-js");
+    const inputs = await golden("models/siglip/inputs");
+    const [images, tokens] = [inputs.get("images")!, inputs.get("tokens")!];
+    const int64 = BigInt64Array.from(tokens.data, (id) => BigInt(id));
+    const texts = await text({ input_ids: new Tensor("int64", int64, [...tokens.shape]) });
+    const pictures = await vision({ pixel_values: new Tensor("float32", images.data, [...images.shape]) });
+    const { pixel_values } = await processor(new RawImage(new Uint8Array(80 * 60 * 3).fill(255), 80, 60, 3));
+    await Promise.all([text.dispose(), vision.dispose()]);
+    const outputs = await golden("models/siglip/outputs.tanh");
+    expect(relativeDifference(texts.pooler_output.data, outputs.get("text_features")!.data)).toBeLessThan(1e-4);
+    expect(relativeDifference(pictures.pooler_output.data, outputs.get("image_features")!.data)).toBeLessThan(1e-4);
+    expect([pixel_values.dims, pixel_values.data[0]]).toEqual([[1, 3, 64, 64], 1]);
   });
 });
