@@ -79,7 +79,12 @@ async function readSamples(input: Sharp, { mode, palette, hiddenColour }: Header
   if (mode === "I;16") {
     // Copied, because the buffer may start at an odd address.
     const wide = new Uint16Array(Uint8Array.from(samples).buffer);
-    return { mode, width, height, data: pick(wide, channels, channelPlaces[mode], new Uint16Array(width * height)) };
+    return {
+      mode,
+      width,
+      height,
+      data: pick(wide, channels, channelPlaces[mode], (length) => new Uint16Array(length)),
+    };
   }
   if (hiddenColour && channels === 4) {
     for (let i = 0; i < samples.length; i += 4) if (samples[i + 3] === 0) samples.set(hiddenColour, i);
@@ -90,9 +95,9 @@ async function readSamples(input: Sharp, { mode, palette, hiddenColour }: Header
     mode,
     width,
     height,
-    data: pick(samples, channels, places, new Uint8Array(width * height * places.length)),
+    data: pick(samples, channels, places, bytes),
     ...(palette && { palette }),
-    ...(hasOpacity && { opacity: pick(samples, channels, [3], new Uint8Array(width * height)) }),
+    ...(hasOpacity && { opacity: pick(samples, channels, [3], bytes) }),
   };
 }
 
@@ -103,14 +108,17 @@ function rawSamples(input: Sharp, mode: PictureMode): Sharp {
   return input.toColourspace("srgb").raw({ depth: "uchar" });
 }
 
+const bytes = (length: number) => new Uint8Array(length);
+
 /** Those channels of each pixel that `places` names; the samples themselves where that is all of them. */
 function pick<Samples extends Uint8Array | Uint16Array>(
   samples: Samples,
   channels: number,
   places: readonly number[],
-  out: Samples,
+  allocate: (length: number) => Samples,
 ): Samples {
   if (channels === places.length) return samples;
+  const out = allocate((samples.length / channels) * places.length);
   let to = 0;
   for (let from = 0; from < samples.length; from += channels) {
     for (const place of places) out[to++] = samples[from + place]!;

@@ -43,6 +43,8 @@ export interface Clip {
   readonly preprocessConfig: PreprocessConfig;
   /** The factor before the softmax, exp of the trained parameter: 100 for OpenAI's models. */
   readonly logitScale: number;
+  /** Added to every logit by models that judge each pair alone (SigLIP), null in CLIP. */
+  readonly logitBias: number | null;
   /** L2-normalised embeddings [N, E], of any number of pictures. Decoding overlaps the model. */
   embedImages(images: readonly ImageInput[], options?: EmbedImagesOptions): Promise<Matrix>;
   /** L2-normalised embeddings [M, E], of any number of texts. */
@@ -58,7 +60,7 @@ export interface Clip {
 }
 
 /** Pictures in a run: enough to fill the matrix products, few enough that decoding the next ones overlaps well. */
-const picturesPerRun = 16;
+const picturesPerRun = 8;
 /** Runs whose pictures are being decoded while the model, which blocks the thread, works on one. */
 const runsAhead = 2;
 /** Tokens in a run of the text tower. */
@@ -75,13 +77,14 @@ export function createClip(checkpoint: Checkpoint, runtime: Runtime, pictures?: 
     config,
     preprocessConfig,
     logitScale: Math.exp(parameters.get("logit_scale")!.data[0]!),
+    logitBias: parameters.get("logit_bias")?.data[0] ?? null,
 
     get tokenizer() {
       if (checkpoint.tokenizer) return checkpoint.tokenizer;
       throw new DiptychError(
         "NoTokenizer",
         "The checkpoint has no tokenizer, and its vocabulary is not CLIP's own.",
-        "Put its vocab.json and merges.txt beside the weights, or give token ids to encodeText.",
+        "Put its tokenizer.json, or vocab.json and merges.txt, beside the weights, or give token ids to encodeText.",
       );
     },
 

@@ -42,7 +42,14 @@ export async function zeroShotClassifier(
   return normaliseRows({ data: sums, shape: [classes.length, width] });
 }
 
-/** Probabilities [N, C] of the classes (`classifier` [C, D]) for pictures [N, D]: softmax of logit scale × cosine. */
-export function classify(clip: Pick<Clip, "logitScale">, images: Matrix, classifier: Matrix): Matrix {
-  return softmaxRows(similarityMatrix(images, classifier), clip.logitScale);
+/**
+ * Probabilities [N, C] of the classes (`classifier` [C, D]) for pictures [N, D]: softmax of logit scale × cosine over the
+ * classes. A model with a logit bias (SigLIP) was trained to judge each pair alone: σ(logit scale × cosine + bias), and
+ * the probabilities of a picture need not add up to one (Zhai et al. 2023).
+ */
+export function classify(clip: Pick<Clip, "logitScale" | "logitBias">, images: Matrix, classifier: Matrix): Matrix {
+  const cosines = similarityMatrix(images, classifier);
+  const { logitScale, logitBias } = clip;
+  if (logitBias === null) return softmaxRows(cosines, logitScale);
+  return { ...cosines, data: cosines.data.map((cosine) => 1 / (1 + Math.exp(-(logitScale * cosine + logitBias)))) };
 }

@@ -68,6 +68,8 @@ export class Trainer {
     const model = contrastiveModel(config, {
       batch: batchSize,
       training: true,
+      // A model with a logit bias judges each pair alone, as SigLIP does; its scale is left free.
+      loss: config.logitBias ? "sigmoid" : "softmax",
       ...(config.image.kind === "vit" && { imagesAtATime }),
     });
     const outputs = share({
@@ -114,7 +116,8 @@ export class Trainer {
     for (const [name, data] of statistics) this.named().get(name)!.data.set(data);
     const gradientNorm = await this.optimiser.step(this.parameters, this.gradients, learningRate);
     const scale = this.named().get("logit_scale")!.data;
-    scale[0] = Math.min(Math.max(scale[0]!, LOGIT_SCALE_RANGE[0]), LOGIT_SCALE_RANGE[1]);
+    const [lowest, highest] = LOGIT_SCALE_RANGE;
+    if (!this.config.logitBias) scale[0] = Math.min(Math.max(scale[0]!, lowest), highest);
     return {
       loss,
       ...accuracies(logits.data as Float32Array, batch.group),

@@ -46,6 +46,25 @@ describe("rows", () => {
     );
   });
 
+  test("a model with a logit bias judges each pair alone: the logistic function of its logit", () => {
+    const pictures = normaliseRows(
+      matrix([
+        [1, 0],
+        [3, 4],
+      ]),
+    );
+    const classifier = normaliseRows(
+      matrix([
+        [1, 0],
+        [0, 1],
+      ]),
+    );
+    const given = classify({ logitScale: 10, logitBias: -5 }, pictures, classifier);
+    const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
+    const expected = [sigmoid(5), sigmoid(-5), sigmoid(1), sigmoid(3)];
+    expect(largestDifference(given.data, expected)).toBeLessThan(1e-6);
+  });
+
   test("softmax gives probabilities, also of scores that would overflow", () => {
     const p = softmaxRows(
       matrix([
@@ -232,7 +251,11 @@ describe.skipIf(!hasShared)("against the references", () => {
     const { logit_scale, probabilities } = await readJson<{ logit_scale: number; probabilities: number[] }>(
       "oracles/clip-png.json",
     );
-    const given = classify({ logitScale: logit_scale }, normalised(tensors, "image"), normalised(tensors, "texts"));
+    const given = classify(
+      { logitScale: logit_scale, logitBias: null },
+      normalised(tensors, "image"),
+      normalised(tensors, "texts"),
+    );
     expect(largestDifference(given.data, probabilities)).toBeLessThan(1e-5);
   });
 });
