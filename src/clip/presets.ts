@@ -25,8 +25,7 @@ export const presets = {
   "ViT-B-16": clip(512, vit(224, 16, 768, 12), text(512, 8)),
   "ViT-L-14": clip(768, vit(224, 14, 1024, 24), text(768, 12)),
   "ViT-L-14-336": clip(768, vit(336, 14, 1024, 24), text(768, 12)),
-  /** For pictures of 64×64 on a laptop's CPU: learns more from few pictures than ViT-mini. The model in the box. */
-  "RN-mini": clip(256, resnet(64, 24, [2, 2, 2, 2]), text(192, 3, 4, 24, 4096)),
+  /** For pictures of 64×64 on a laptop's CPU; the model in the box. */
   "ViT-mini": clip(256, vit(64, 8, 192, 6), text(192, 3, 4, 24, 4096)),
   /** For tests: learns eight pairs in seconds. */
   "ViT-test": clip(32, vit(32, 8, 32, 2, 2), text(32, 2, 2, 16, 600)),
