@@ -6,6 +6,7 @@
  */
 import {
   addOperator,
+  constant,
   constantOperator,
   expandOperator,
   inputOperator,
@@ -190,6 +191,15 @@ const rules: readonly Rule[] = [
   },
   // once gradients are taken, how they were to be taken does not matter
   (t) => (madeBy(t, withGradientOperator) ? t.inputs[0] : undefined),
+  // a sum of many rows is a product with ones, which is faster and takes in what else is added
+  (t) => {
+    if (!madeBy(t, sumOperator) || t.shape.length !== 2 || t.attributes.axes.join() !== "0") return undefined;
+    const [x] = t.inputs as [Tensor];
+    const rows = x.shape[0]!;
+    if (typeof rows !== "number" || rows < 64 || x.dtype !== "float32") return undefined;
+    const ones = constant(new Float32Array(rows).fill(1), [1, rows]);
+    return apply(matmulOperator, [ones, x], { transposeA: false, transposeB: false, scale: 1 });
+  },
   // a sum over axes of size 1 is nothing
   (t) =>
     madeBy(t, sumOperator) && t.attributes.axes.every((axis) => t.inputs[0]!.shape[axis] === 1)
