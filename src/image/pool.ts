@@ -45,7 +45,8 @@ export function createPicturePool(workers: number = availableParallelism()): Pic
   let disposed = false;
   const threads = new Set<Thread>();
   function startThread(): Thread {
-    const worker = new Worker(workerFile);
+    // A worker makes little garbage; a large young generation would only grow the process for thousands of pictures.
+    const worker = new Worker(workerFile, { resourceLimits: { maxYoungGenerationSizeMb: 2 } });
     const pending = new Map<number, Pending>();
     const thread = { worker, pending };
     worker.unref();
