@@ -113,9 +113,10 @@ export class Trainer {
 
   async step(batch: TrainingBatch, learningRate: number): Promise<StepResult> {
     const { loss, logits, statistics } = await this.differentiate(batch);
-    for (const [name, data] of statistics) this.named().get(name)!.data.set(data);
+    const named = this.named();
+    for (const [name, data] of statistics) named.get(name)!.data.set(data);
     const gradientNorm = await this.optimiser.step(this.parameters, this.gradients, learningRate);
-    const scale = this.named().get("logit_scale")!.data;
+    const scale = named.get("logit_scale")!.data;
     const [lowest, highest] = LOGIT_SCALE_RANGE;
     if (!this.config.logitBias) scale[0] = Math.min(Math.max(scale[0]!, lowest), highest);
     return {
