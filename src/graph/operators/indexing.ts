@@ -39,7 +39,10 @@ export const scatterRowsOperator: Operator<{ readonly count: number }> = {
     });
     const [indices] = emit.node("Cast", [emit.value(ids!)], { to: { type: "dtype", value: "int64" } });
     const [column] = emit.node("Unsqueeze", [indices!, emit.int64([1])]);
-    return emit.node("ScatterND", [zeros!, column!, emit.value(rows!)], {
+    const [places] = emit.node("Expand", [column!, emit.shape(rows!.shape)]);
+    // Not ScatterND: ONNX Runtime adds duplicates there from several threads at once and loses some.
+    return emit.node("ScatterElements", [zeros!, places!, emit.value(rows!)], {
+      axis: 0,
       reduction: { type: "string", value: "add" },
     });
   },
