@@ -1,6 +1,7 @@
 /** @file Training: from a recipe to a checkpoint, and its parts for those who write their own loop. */
 export { AdamW, type AdamWOptions } from "./adamw.js";
 export { arenaLayout, arenaViews, isDecayed, type Layout, type Slot } from "./arena.js";
+export { alone, type Ranks } from "./ranks.js";
 export { parseRecipe, type Recipe, recipeSchema } from "./recipe.js";
 export { learningRate } from "./schedule.js";
 export { imagesAtATime, type StepResult, Trainer, type TrainingBatch } from "./step.js";
