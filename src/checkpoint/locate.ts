@@ -3,7 +3,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { DiptychError } from "../errors.js";
-import { settledFolder } from "./files.js";
+import { newestCheckpoint } from "./generations.js";
 import { checkJson, parseJson } from "./json.js";
 
 export interface Located {
@@ -23,7 +23,7 @@ export function usualWeights(names: readonly string[], prefersOpenClip = false):
 
 /** @throws DiptychError `CannotRead`, `NoWeights`. */
 export async function locate(given: string): Promise<Located> {
-  const place = await settledFolder(given);
+  const place = await newestCheckpoint(given);
   const status = await stat(place).catch((cause: Error) => {
     const remedy = "Check the path; a published model is named like openai/clip-vit-base-patch32 or ViT-B/32.";
     throw new DiptychError("CannotRead", `${given} cannot be read: ${cause.message}.`, remedy, { cause });

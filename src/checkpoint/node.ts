@@ -2,6 +2,7 @@
 
 export type { LoadOptions } from "./describe.js";
 export { readSafetensors, replaceFile, replaceFolder, writeSafetensors } from "./files.js";
+export { generationFolder, generations, newestCheckpoint, pruneGenerations } from "./generations.js";
 export { type HubOptions, type Progress, resolveModel } from "./hub/index.js";
 export * from "./index.js";
 export { loadCheckpoint } from "./load.js";

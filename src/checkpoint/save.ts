@@ -5,7 +5,8 @@
 import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { type Checkpoint, type FolderConfig, folderSchema } from "./checkpoint.js";
-import { exists, readSafetensors, replaceFolder, settledFolder, writeThrough } from "./files.js";
+import { exists, readSafetensors, replaceFolder, writeThrough } from "./files.js";
+import { newestCheckpoint } from "./generations.js";
 import { toHuggingFaceConfig } from "./huggingFace.js";
 import { toPreprocessor } from "./imageProcessor.js";
 import { checkJson, parseJson } from "./json.js";
@@ -106,7 +107,7 @@ export async function saveCheckpoint(folder: string, checkpoint: Saved, options:
 
 /** The state that was saved along, or null where the folder holds none. */
 export async function loadTraining(given: string): Promise<TrainingState | null> {
-  const folder = await settledFolder(given);
+  const folder = await newestCheckpoint(given);
   const file = path.join(folder, "training.json");
   if (!(await exists(file))) return null;
   const state = parseJson(await readFile(file, "utf8"), file);

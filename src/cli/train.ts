@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { DiptychError } from "../errors.js";
 import { createPicturePool } from "../image/node.js";
 import { nodeRuntime } from "../runtime/node.js";
-import { parseRecipe, type StepReport, train } from "../train/index.js";
+import { type Observer, parseRecipe, type StepReport, train } from "../train/index.js";
 import { notice, print, printJson } from "./output.js";
 
 interface Options {
@@ -18,8 +18,8 @@ export function trainCommand(): Command {
   return new Command("train")
     .description("Train a CLIP from scratch on pictures and texts, as a recipe says.")
     .argument("<recipe>", "a JSON file: model, data, batch size, epochs, learning rate, …")
-    .requiredOption("-o, --out <folder>", "the run's folder: checkpoint and log.jsonl")
-    .option("--resume", "go on from the checkpoint in the run's folder")
+    .requiredOption("-o, --out <folder>", "the run's folder: checkpoints and log.jsonl")
+    .option("--resume", "go on from the newest checkpoint in the run's folder")
     .option("--json", "print one JSON document a step")
     .addHelpText(
       "after",
@@ -41,7 +41,6 @@ Examples:
       process.once("SIGINT", interrupt);
       process.once("SIGTERM", interrupt);
       try {
-        const show = progressLine();
         const result = await train(recipe, {
           out: options.out,
           base: path.dirname(path.resolve(file)),
@@ -50,12 +49,7 @@ Examples:
           resume: options.resume ?? false,
           signal: stop.signal,
           onProblem: (problem) => notice(`left out: ${problem}`),
-          onStart: ({ pairs, steps, firstStep, parameters, vocabulary }) =>
-            notice(
-              `${pairs} pairs, ${(parameters / 1e6).toFixed(2)} M parameters, vocabulary ${vocabulary}, ` +
-                `steps ${firstStep} to ${steps}; a loss of ln ${recipe.batchSize} = ${Math.log(recipe.batchSize).toFixed(3)} is chance`,
-            ),
-          onStep: (report) => (options.json ? printJson(report) : show(report)),
+          observers: [describePlan, options.json ? () => ({ onStep: printJson }) : progressLine],
         });
         if (!options.json)
           print(`\n${options.out}: ${result.steps} steps, ${result.finished ? "finished" : "to be resumed"}`);
@@ -77,10 +71,19 @@ async function readJson(file: string): Promise<unknown> {
   }
 }
 
+const describePlan: Observer = ({ recipe, plan, trainer, tokenizer }) => {
+  const { pairs, firstStep, steps } = plan;
+  notice(
+    `${pairs} pairs, ${(trainer.layout.length / 1e6).toFixed(2)} M parameters, vocabulary ${tokenizer.vocabularySize}, ` +
+      `steps ${firstStep} to ${steps}; a loss of ln ${recipe.batchSize} = ${Math.log(recipe.batchSize).toFixed(3)} is chance`,
+  );
+  return {};
+};
+
 /** One line that is rewritten on a terminal; elsewhere a line every 50 steps. Losses and speeds are running means. */
-function progressLine(): (report: StepReport) => void {
+const progressLine: Observer = () => {
   let mean: { loss: number; seconds: number } | undefined;
-  return (report) => {
+  const onStep = (report: StepReport) => {
     const { step, steps, epoch, loss, seconds, pairsPerSecond } = report;
     const keep = 0.95;
     mean = mean
@@ -95,7 +98,8 @@ function progressLine(): (report: StepReport) => void {
     if (process.stdout.isTTY) process.stdout.write(`\r\x1b[K${line}`);
     else if ((step + 1) % 50 === 0 || step + 1 === steps) print(line);
   };
-}
+  return { onStep };
+};
 
 function duration(seconds: number): string {
   const minutes = Math.round(seconds / 60);

@@ -1,8 +1,9 @@
 /** @file Training: from a recipe to a checkpoint, and its parts for those who write their own loop. */
 export { AdamW, type AdamWOptions } from "./adamw.js";
 export { arenaLayout, arenaViews, isDecayed, type Layout, type Slot } from "./arena.js";
+export type { Hooks, Observer, OpenRun, StepReport, TrainPlan } from "./observer.js";
 export { alone, type Ranks } from "./ranks.js";
 export { parseRecipe, type Recipe, recipeSchema } from "./recipe.js";
 export { learningRate } from "./schedule.js";
 export { imagesAtATime, type StepResult, Trainer, type TrainingBatch } from "./step.js";
-export { type StepReport, type TrainOptions, type TrainPlan, type TrainResult, train } from "./train.js";
+export { type TrainOptions, type TrainResult, train } from "./train.js";

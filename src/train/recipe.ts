@@ -42,6 +42,8 @@ export const recipeSchema = z.strictObject({
   seed: z.number().int().nonnegative().default(0),
   /** Steps between saves. */
   saveEvery: count.default(500),
+  /** Checkpoints that stay when newer ones are saved. */
+  keep: count.default(2),
 });
 export type Recipe = z.infer<typeof recipeSchema>;
 

@@ -28,7 +28,7 @@ if (task === "train") {
     base: folder,
     runtime: nodeRuntime(),
     pool,
-    onStep: ({ step }) => after(step + 1),
+    observers: [() => ({ onStep: ({ step }) => after(step + 1) })],
   });
   await pool.dispose();
 } else {

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { newestCheckpoint } from "../../src/checkpoint/node.js";
 import { createPicturePool, type PicturePool } from "../../src/image/node.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
 import { row, similarityMatrix } from "../../src/tasks/index.js";
@@ -30,7 +31,9 @@ interface Run {
   readonly losses: readonly number[];
 }
 
-async function run(name: string, what: Recipe, options: Partial<TrainOptions> = {}): Promise<Run> {
+type RunOptions = Partial<TrainOptions> & { readonly onStep?: (report: StepReport) => unknown };
+
+async function run(name: string, what: Recipe, { onStep, ...options }: RunOptions = {}): Promise<Run> {
   const out = path.join(base, name);
   const losses: number[] = [];
   const result = await train(what, {
@@ -39,18 +42,15 @@ async function run(name: string, what: Recipe, options: Partial<TrainOptions> = 
     runtime,
     pool,
     ...options,
-    onStep: (report) => {
-      losses.push(report.loss);
-      options.onStep?.(report);
-    },
+    observers: [() => ({ onStep: ({ loss }) => losses.push(loss) }), () => ({ ...(onStep && { onStep }) })],
   });
   return { out, result, losses };
 }
 
-/** Of every file that a run saves, but for the log, which holds times. */
+/** Of a file of the run's newest checkpoint. */
 const hashOf = async (out: string, file: string) =>
   createHash("sha256")
-    .update(await readFile(path.join(out, file)))
+    .update(await readFile(path.join(await newestCheckpoint(out), file)))
     .digest("hex");
 
 const logOf = async (out: string): Promise<StepReport[]> =>
@@ -140,6 +140,26 @@ describe("a run's folder", () => {
       problem: `${kept.out} holds a run of 2 steps.`,
     });
     expect(await hashOf(kept.out, "model.safetensors")).toBe(before);
+  });
+
+  test("keeps as many checkpoints as the recipe says, the newest, and nothing else", async () => {
+    const { out } = await run("many", recipe({ epochs: 9, saveEvery: 2, keep: 3 }), {
+      onStep: () => mkdir(path.join(base, "many/checkpoints/step-00000001.tmp-killed"), { recursive: true }),
+    });
+    expect(await readdir(path.join(out, "checkpoints"))).toEqual(["step-00000006", "step-00000008", "step-00000009"]);
+    expect(path.basename(await newestCheckpoint(out))).toBe("step-00000009");
+  });
+
+  test("has each step once in its log, also when the run had logged more than it saved, and half a line", async () => {
+    const { out } = await run("killed", recipe({ epochs: 4 }));
+    const log = await logOf(out);
+    await writeFile(
+      path.join(out, "log.jsonl"),
+      `${[...log, { step: 4 }, { step: 5 }].map((line) => JSON.stringify(line)).join("\n")}\n{"step": 6, "lo`,
+    );
+    await run("killed", recipe({ epochs: 6 }), { resume: true });
+    expect((await logOf(out)).map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect((await logOf(out)).slice(0, 4)).toEqual(log);
   });
 
   test("takes a longer run with another rate, not another model, batch or seed", async () => {

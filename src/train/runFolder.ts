@@ -1,0 +1,128 @@
+/**
+ * @file A run's folder: `log.jsonl`, a line a step, and `checkpoints/`, the newest of which the run goes on from. A
+ * checkpoint is complete from the moment that it has its name (`generations.ts`), so a run may be killed at any time.
+ */
+import { mkdir, readFile, truncate } from "node:fs/promises";
+import path from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import {
+  generationFolder,
+  loadCheckpoint,
+  loadTraining,
+  newestCheckpoint,
+  pruneGenerations,
+  saveCheckpoint,
+  type TrainingState,
+} from "../checkpoint/node.js";
+import { DiptychError } from "../errors.js";
+import { arenaViews } from "./arena.js";
+import type { Recipe } from "./recipe.js";
+import type { StartingState } from "./start.js";
+import type { Trainer } from "./step.js";
+
+/** `training.json` of a checkpoint. */
+interface RunState {
+  /** Steps done. */
+  readonly step: number;
+  readonly recipe: Recipe;
+}
+
+/** A run as its newest checkpoint has it. */
+export interface SavedRun extends StartingState {
+  readonly step: number;
+  readonly tensors: TrainingState["tensors"];
+}
+
+/** What the weights and the order of the samples follow from; the rest of a recipe may change between parts of a run. */
+const fixed = ["model", "data", "tokenizer", "batchSize", "seed"] as const;
+
+/** @throws DiptychError "NothingToResume", "OtherRecipe" */
+export async function loadRun(out: string, recipe: Recipe): Promise<SavedRun> {
+  const folder = await newestCheckpoint(out); // once: both parts must be of one checkpoint
+  const training = await loadTraining(folder);
+  if (!training) {
+    throw new DiptychError("NothingToResume", `${out} holds no run to go on with.`, "Start it without resume.");
+  }
+  const { step, recipe: started } = training.state as RunState;
+  const changed = fixed.find((key) => !isDeepStrictEqual(started[key], recipe[key]));
+  if (changed) {
+    throw new DiptychError(
+      "OtherRecipe",
+      `The run in ${out} was started with another "${changed}".`,
+      "Go on with that recipe, or start anew in another folder.",
+    );
+  }
+  const checkpoint = await loadCheckpoint(folder);
+  const { tokenizer } = checkpoint;
+  if (!tokenizer) {
+    throw new DiptychError("NothingToResume", `The checkpoint ${folder} lacks its tokenizer.`, "Restore its files.");
+  }
+  return { ...checkpoint, tokenizer, step, tensors: training.tensors };
+}
+
+/** @throws DiptychError "RunExists" where a run has got beyond its start */
+export async function refuseToOverwrite(out: string): Promise<void> {
+  const training = await loadTraining(out);
+  const steps = training ? (training.state as RunState).step : 0;
+  if (steps > 0) {
+    throw new DiptychError("RunExists", `${out} holds a run of ${steps} steps.`, "Resume it, or give another folder.");
+  }
+}
+
+/** Saves the state after `trainer.optimiser.steps` steps as the newest checkpoint, and removes the oldest. Returns its folder. */
+export async function saveRun(
+  out: string,
+  recipe: Recipe,
+  start: Omit<StartingState, "parameters">,
+  trainer: Trainer,
+): Promise<string> {
+  const step = trainer.optimiser.steps;
+  const folder = generationFolder(out, step);
+  await saveCheckpoint(
+    folder,
+    { ...start, parameters: trainer.named(), origin: "Trained by Diptych." },
+    { training: { tensors: arenas(trainer), state: { step, recipe } satisfies RunState } },
+  );
+  await pruneGenerations(out, recipe.keep);
+  return folder;
+}
+
+/** Puts a saved run's optimiser where it was. */
+export function restore(trainer: Trainer, { step, tensors }: SavedRun): void {
+  const saved = new Map(tensors.map((tensor) => [tensor.name, tensor.data]));
+  for (const { name, data } of arenas(trainer)) {
+    const values = saved.get(name);
+    if (!values) {
+      throw new DiptychError("DamagedRun", `The checkpoint has no ${name}.`, "Restore the file training.safetensors.");
+    }
+    data.set(values);
+  }
+  trainer.optimiser.steps = step;
+}
+
+/** All that a run needs to go on beside its parameters, live. */
+function arenas({ layout, optimiser }: Trainer): TrainingState["tensors"] {
+  return Object.entries({ "first moment of ": optimiser.first, "second moment of ": optimiser.second }).flatMap(
+    ([prefix, arena]) => [...arenaViews(layout, arena)].map(([name, view]) => ({ name: prefix + name, ...view })),
+  );
+}
+
+/** The run's log, of steps before `step` only: a run that was killed has logged more than it has saved. */
+export async function openLog(out: string, step: number): Promise<string> {
+  await mkdir(out, { recursive: true });
+  const file = path.join(out, "log.jsonl");
+  const log = await readFile(file).catch(() => null);
+  if (log) await truncate(file, lengthBefore(log, step));
+  return file;
+}
+
+/** Bytes of the leading whole lines whose step is below `step`. */
+function lengthBefore(log: Uint8Array, step: number): number {
+  let start = 0;
+  for (let end = log.indexOf(10); end >= 0; end = log.indexOf(10, start)) {
+    const line = new TextDecoder().decode(log.subarray(start, end));
+    if ((JSON.parse(line) as { step: number }).step >= step) break;
+    start = end + 1;
+  }
+  return start;
+}
