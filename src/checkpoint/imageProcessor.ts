@@ -39,7 +39,8 @@ const preprocessorSchema = z.object({
 /** `preprocessor_config.json` (or `image_processor` in `processor_config.json`); sizes default to the model's. */
 export function fromPreprocessor(json: unknown, imageSize: PreprocessConfig["size"], where: string): PreprocessConfig {
   const given = checkJson(preprocessorSchema, withoutNulls(checkJson(record, json, where)), where);
-  const siglip = /^Siglip/.test(given.image_processor_type ?? given.feature_extractor_type ?? "");
+  const processor = given.image_processor_type ?? given.feature_extractor_type ?? "";
+  const siglip = processor.startsWith("Siglip");
   const usual = siglip ? siglipPreprocess(imageSize) : openaiPreprocess(imageSize);
   const resized = given.size ?? (siglip && typeof imageSize === "number" ? [imageSize, imageSize] : imageSize);
   const crop = given.do_center_crop ? (given.crop_size ?? resized) : resized;
@@ -60,7 +61,7 @@ export function fromPreprocessor(json: unknown, imageSize: PreprocessConfig["siz
     interpolation: given.resample === 2 ? "bilinear" : "bicubic",
     resize: squash ? "squash" : "shortest",
     fill: 0,
-    convention: "transformers",
+    convention: processor.endsWith("Fast") ? "transformers-fast" : "transformers",
   };
 }
 
@@ -75,11 +76,12 @@ export function toPreprocessor(config: PreprocessConfig, siglip: boolean): objec
     );
   }
   const squash = config.resize === "squash";
+  const fast = config.convention === "transformers-fast" ? "Fast" : "";
   return {
     ...(siglip && squash
-      ? { image_processor_type: "SiglipImageProcessor" }
+      ? { image_processor_type: `SiglipImageProcessor${fast}` }
       : // transformers.js looks for the second, where a folder has it
-        { image_processor_type: "CLIPImageProcessor", feature_extractor_type: "CLIPFeatureExtractor" }),
+        { image_processor_type: `CLIPImageProcessor${fast}`, feature_extractor_type: "CLIPFeatureExtractor" }),
     do_convert_rgb: true,
     do_resize: true,
     size: squash ? { height, width } : { shortest_edge: Math.min(height, width) },

@@ -62,6 +62,31 @@ export function resizeAxis(
   return { taps, first, count, weights };
 }
 
+/**
+ * The same with weights as torch's 8-bit tensors have them (`UpSampleKernel.cpp`, `_compute_index_ranges_int16_weights`):
+ * 16-bit integers, with as many bits behind the point as the largest weight of the whole axis leaves room for.
+ */
+export function tensorAxis(
+  inputs: number,
+  outputs: number,
+  from: number,
+  length: number,
+  interpolation: Interpolation,
+): Axis {
+  const { taps, first, count, weights } = resizeAxis(inputs, outputs, 0, outputs, interpolation);
+  const largest = weights.reduce((most, weight) => Math.max(most, weight), 0);
+  let bits = 0;
+  while (bits < 22 && Math.trunc(0.5 + largest * 2 ** (bits + 1)) < 2 ** 15) bits++;
+  return {
+    taps,
+    first: first.subarray(from, from + length),
+    count: count.subarray(from, from + length),
+    weights: weights
+      .subarray(from * taps, (from + length) * taps)
+      .map((weight) => Math.trunc(weight * 2 ** bits + (weight < 0 ? -0.5 : 0.5)) / 2 ** bits),
+  };
+}
+
 /** The inputs that an axis reads at all: its windows move monotonically, so from the first's start to the last's end. */
 export function inputSpan({ first, count }: Axis): { readonly start: number; readonly length: number } {
   const last = first.length - 1;

@@ -3,10 +3,9 @@
  * (`augmentPicture`, torchvision's `RandomResizedCrop` and `RandomHorizontalFlip`). Leaves out colour jitter.
  */
 
-import type { Interpolation } from "./axis.js";
 import { channelsOf, type Picture, paddingColour, premultiply, toRgb, unpremultiply } from "./picture.js";
 import { cropSize, type PreprocessConfig, planCrop, roundHalfEven } from "./preprocess.js";
-import { resample, resample16, resampleNearest, type Target } from "./resample.js";
+import { type Mixing, resample, resample16, resampleNearest, type Target } from "./resample.js";
 
 /** A rectangle of a picture, in pixels. */
 interface Box {
@@ -18,7 +17,7 @@ interface Box {
 
 /** The crop before it is scaled and normalised, RGB bytes `[height, width, 3]`: resized, cropped or padded, made RGB. */
 export function cropPicture(picture: Picture, config: PreprocessConfig): Uint8Array {
-  const source = config.convention === "transformers" ? onWhite(picture) : picture;
+  const source = config.convention !== "torchvision" ? onWhite(picture) : picture;
   const plan = planCrop(source.width, source.height, config);
 
   // The part of the crop that the resized picture covers.
@@ -27,7 +26,7 @@ export function cropPicture(picture: Picture, config: PreprocessConfig): Uint8Ar
   const width = Math.min(plan.left + plan.width, plan.fullWidth) - left;
   const height = Math.min(plan.top + plan.height, plan.fullHeight) - top;
   const whole = { left: 0, top: 0, width: source.width, height: source.height };
-  const covered = resizeToRgb(source, whole, { ...plan, left, top, width, height }, config.interpolation);
+  const covered = resizeToRgb(source, whole, { ...plan, left, top, width, height }, mixingOf(config));
   if (width === plan.width && height === plan.height) return covered;
 
   const [red, green, blue] = paddingColour(source, config.fill);
@@ -64,11 +63,11 @@ export function augmentPicture(
   { scale, flip }: Augmentation,
   random: () => number,
 ): Uint8Array {
-  const source = config.convention === "transformers" ? onWhite(picture) : picture;
+  const source = config.convention !== "torchvision" ? onWhite(picture) : picture;
   const [height, width] = cropSize(config);
   const box = randomBox(source.width, source.height, scale, random);
   const target = { fullWidth: width, fullHeight: height, left: 0, top: 0, width, height };
-  const crop = resizeToRgb(source, box, target, config.interpolation);
+  const crop = resizeToRgb(source, box, target, mixingOf(config));
   return flip && random() < 0.5 ? mirror(crop, width) : crop;
 }
 
@@ -91,13 +90,18 @@ function randomBox(width: number, height: number, scale: readonly [number, numbe
   return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
 }
 
+const mixingOf = ({ interpolation, convention }: PreprocessConfig): Mixing => ({
+  interpolation,
+  library: convention === "transformers-fast" ? "torch" : "pillow",
+});
+
 /** Pillow's `crop(box)`, `resize`, then the target's part of it as RGB. */
-function resizeToRgb(picture: Picture, box: Box, target: Target, interpolation: Interpolation): Uint8Array {
+function resizeToRgb(picture: Picture, box: Box, target: Target, mixing: Mixing): Uint8Array {
   const { mode } = picture;
   const channels = channelsOf[mode];
   const shape = { width: target.width, height: target.height };
   if (mode === "I;16") {
-    const data = resample16({ data: picture.data, stride: picture.width, channels, ...box }, target, interpolation);
+    const data = resample16({ data: picture.data, stride: picture.width, channels, ...box }, target, mixing);
     return toRgb({ ...shape, mode, data });
   }
   const source = { data: picture.data, stride: picture.width, channels, ...box };
@@ -106,11 +110,11 @@ function resizeToRgb(picture: Picture, box: Box, target: Target, interpolation: 
   const sameSize = box.width === target.fullWidth && box.height === target.fullHeight;
   if ((mode === "LA" || mode === "RGBA") && !sameSize) {
     const alpha = mode === "LA" ? 2 : 4;
-    const data = resample({ ...source, data: premultiply(source.data, alpha) }, target, interpolation);
+    const data = resample({ ...source, data: premultiply(source.data, alpha) }, target, mixing);
     unpremultiply(data, alpha);
     return toRgb({ ...shape, mode, data });
   }
-  return toRgb({ ...shape, mode, data: resample(source, target, interpolation) });
+  return toRgb({ ...shape, mode, data: resample(source, target, mixing) });
 }
 
 /** The picture as RGB, laid on white where it is transparent: what transformers 5 does before anything else. */

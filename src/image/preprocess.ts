@@ -22,8 +22,9 @@ export const preprocessSchema = z.strictObject({
   /**
    * `torchvision` (OpenAI, open_clip): resize, then convert to RGB by dropping alpha; crop offsets round half to even.
    * `transformers` (version 5): lay the picture on white, convert to RGB, then resize; crop offsets round down.
+   * `transformers-fast` (its processors on torchvision): the same, but resized as a tensor, with coarser weights.
    */
-  convention: z.enum(["torchvision", "transformers"]).default("torchvision"),
+  convention: z.enum(["torchvision", "transformers", "transformers-fast"]).default("torchvision"),
 });
 export type PreprocessConfig = z.infer<typeof preprocessSchema>;
 

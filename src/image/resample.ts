@@ -1,8 +1,8 @@
 /**
- * @file Resizing as Pillow 13 does it, bit for bit (`Resample.c`, and the nearest-pixel rule of `Geometry.c`).
- * Only the part of the result that is asked for is computed.
+ * @file Resizing as Pillow 13 does it, bit for bit (`Resample.c`, and the nearest-pixel rule of `Geometry.c`), or as
+ * torch does it with 8-bit tensors and `antialias=True`. Only the part of the result that is asked for is computed.
  */
-import { type Axis, type Interpolation, inputSpan, nearestInputs, resizeAxis } from "./axis.js";
+import { type Axis, type Interpolation, inputSpan, nearestInputs, resizeAxis, tensorAxis } from "./axis.js";
 import { type Samples, withResizer } from "./passes.js";
 
 /** Resize to `fullWidth × fullHeight`, then keep the `width × height` at (left, top), which lies within. */
@@ -15,23 +15,30 @@ export interface Target {
   readonly height: number;
 }
 
+/** How pixels are mixed. Torch's results differ from Pillow's by a level here and there: its weights have fewer bits. */
+export interface Mixing {
+  readonly interpolation: Interpolation;
+  readonly library: "pillow" | "torch";
+}
+
 interface Plan {
   readonly columns: Axis;
   readonly rows: Axis;
   /**
    * Rows first, then columns; the other way round where the height shrinks by more than twice as many pixels as the
    * width. So since Pillow 13 (its pull request 9549): older versions always begin with the rows, and since each pass
-   * rounds, the results of such thin shapes differ from theirs by a level here and there.
+   * rounds, the results of such thin shapes differ from theirs by a level here and there. Torch begins with the rows.
    */
   readonly columnsFirst: boolean;
 }
 
-function plan(source: Samples<unknown>, target: Target, interpolation: Interpolation): Plan {
+function plan(source: Samples<unknown>, target: Target, { interpolation, library }: Mixing): Plan {
   const shrinksBy = source.height - target.fullHeight;
+  const axis = library === "torch" ? tensorAxis : resizeAxis;
   return {
-    columns: resizeAxis(source.width, target.fullWidth, target.left, target.width, interpolation),
-    rows: resizeAxis(source.height, target.fullHeight, target.top, target.height, interpolation),
-    columnsFirst: shrinksBy > 0 && shrinksBy > 2 * (source.width - target.fullWidth),
+    columns: axis(source.width, target.fullWidth, target.left, target.width, interpolation),
+    rows: axis(source.height, target.fullHeight, target.top, target.height, interpolation),
+    columnsFirst: library === "pillow" && shrinksBy > 0 && shrinksBy > 2 * (source.width - target.fullWidth),
   };
 }
 
@@ -49,8 +56,8 @@ function readPart<Data>(source: Samples<Data>, columns: Axis, rows: Axis): Sampl
 }
 
 /** 8-bit samples, `[target.height, target.width, channels]`. */
-export function resample(source: Samples, target: Target, interpolation: Interpolation): Uint8Array {
-  const { columns, rows, columnsFirst } = plan(source, target, interpolation);
+export function resample(source: Samples, target: Target, mixing: Mixing): Uint8Array {
+  const { columns, rows, columnsFirst } = plan(source, target, mixing);
   return withResizer((resizer) => {
     const part = resizer.load(readPart(source, columns, rows));
     const resized = columnsFirst
@@ -61,8 +68,8 @@ export function resample(source: Samples, target: Target, interpolation: Interpo
 }
 
 /** 16-bit samples of one channel, summed in floating point as Pillow does it; `[target.height, target.width]`. */
-export function resample16(source: Samples<Uint16Array>, target: Target, interpolation: Interpolation): Uint16Array {
-  const { columns, rows, columnsFirst } = plan(source, target, interpolation);
+export function resample16(source: Samples<Uint16Array>, target: Target, mixing: Mixing): Uint16Array {
+  const { columns, rows, columnsFirst } = plan(source, target, mixing);
   const part = readPart(source, columns, rows);
   return (
     columnsFirst

@@ -257,6 +257,18 @@ describe.skipIf(!hasShared)("the references' files", () => {
     expect(read.activation).toBe("quick_gelu");
   });
 
+  test("pixels are resized as torch does where the folder names a fast processor, and again when it is saved", async () => {
+    const place = path.join(folder, "fast");
+    await cp(path.join(models, "vit-full.hf"), place, { recursive: true });
+    const file = path.join(place, "preprocessor_config.json");
+    await writeFile(file, (await readFile(file, "utf8")).replace("CLIPImageProcessor", "CLIPImageProcessorFast"));
+    const read = await loadCheckpoint(place);
+    expect(read.preprocess.convention).toBe("transformers-fast");
+    const again = path.join(folder, "fast-again");
+    await saveCheckpoint(again, read, { format: "huggingFace" });
+    expect((await loadCheckpoint(again)).preprocess).toEqual(read.preprocess);
+  });
+
   test("tokenizer.json alone gives the same tokenizer as vocab.json and merges.txt", async () => {
     const place = path.join(folder, "json-only");
     await cp(path.join(models, "vit-full.hf"), place, { recursive: true });
