@@ -3,6 +3,7 @@
  * A batch is a function of (source, seed, epoch, step, rank): a resumed run equals the uninterrupted one bit for bit.
  * What cannot be read is replaced by the sample at the next position of the epoch's order, which is such a function too.
  */
+import { crc32 } from "node:zlib";
 import { DiptychError } from "../errors.js";
 import { type Augmentation, normalise, type PreprocessConfig } from "../image/index.js";
 import type { PicturePool } from "../image/node.js";
@@ -23,6 +24,10 @@ export interface Batch {
   readonly size: number;
   /** `[B]`: rows of one number show and say the same and are not negatives of each other; numbers hold in this batch only. */
   readonly group: Int32Array;
+  /** The captions as they were given, before the tokenizer. */
+  readonly captions: readonly string[];
+  /** `[B]`: CRC-32 of the pictures' files; rows of one number show the same file. */
+  readonly checksums: Uint32Array;
   readonly position: Position;
   /** How many of its texts were longer than the context. */
   readonly truncated: number;
@@ -106,6 +111,7 @@ function* positions(length: number, { batchSize, ranks = 1, start }: BatchOption
 /** A pair whose picture is with the pool. */
 interface SubmittedRow {
   readonly crop: Promise<Uint8Array>;
+  readonly checksum: number;
   readonly caption: string;
   readonly captions: readonly string[];
   /** The row with the next sample instead, for when `crop` fails; throws what is not the sample's fault. */
@@ -147,7 +153,7 @@ function submitter(source: Source, options: BatchOptions): (position: Position) 
         ...(augment ? { task: "augment", ...augment, seed: [seed, epoch, index] } : { task: "crop" }),
       });
       crop.catch(() => {}); // awaited later, by finish
-      return { crop, caption: chooseCaption(captions, seed, epoch, index), captions, replace };
+      return { crop, checksum: crc32(image), caption: chooseCaption(captions, seed, epoch, index), captions, replace };
     } catch (error) {
       return replace(error);
     }
@@ -169,10 +175,8 @@ function nothingReadable(source: Source, cause: DiptychError): DiptychError {
 /** Waits for the pictures and lays out the batch. */
 async function finish({ position, rows }: SubmittedBatch, options: BatchOptions): Promise<Batch> {
   const pairs = await Promise.all(rows.map(cropped));
-  const texts = encodeCaptions(
-    pairs.map(({ row }) => row.caption),
-    options,
-  );
+  const captions = pairs.map(({ row }) => row.caption);
+  const texts = encodeCaptions(captions, options);
   return {
     pixels: normalise(
       pairs.map(({ crop }) => crop),
@@ -182,6 +186,8 @@ async function finish({ position, rows }: SubmittedBatch, options: BatchOptions)
     length: texts.length,
     size: pairs.length,
     group: groupRows(pairs.map(({ row }, i) => [texts.rows[i]!.join(" "), row.captions.join("\n")])),
+    captions,
+    checksums: Uint32Array.from(pairs, ({ row }) => row.checksum),
     position,
     truncated: texts.truncated,
   };

@@ -5,6 +5,7 @@
 export { gradient } from "./gradient.js";
 export type { OnnxForm } from "./onnx/emitter.js";
 export { type OnnxOptions, onnxModel } from "./onnx/model.js";
+export { Message } from "./onnx/protobuf.js";
 export {
   add,
   argMax,

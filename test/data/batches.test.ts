@@ -208,6 +208,18 @@ describe("batches", () => {
       expect(group(5) === group(1)).toBe(saysB);
     }
   });
+
+  test("rows tell their caption, and which of them show the same file", async () => {
+    const source = {
+      ...numbered(4),
+      read: async (i: number) => ({ key: "", image: Uint8Array.of(i % 3), captions: [`c${i}`] }),
+    };
+    const [batch] = await take(source, 1, options());
+    expect([...batch!.captions].sort()).toEqual(["c0", "c1", "c2", "c3"]);
+    const checksum = (i: number): number => batch!.checksums[batch!.captions.indexOf(`c${i}`)]!;
+    expect(checksum(0)).toBe(checksum(3));
+    expect(new Set(batch!.checksums).size).toBe(3);
+  });
 });
 
 /** The worker pool's work, in this thread. */

@@ -1,5 +1,6 @@
 /**
- * @file The part of the protobuf wire format that an ONNX file needs: varints, fixed 32-bit floats, nested messages.
+ * @file The part of the protobuf wire format that an ONNX file and TensorBoard's events need: varints, fixed 32- and 64-bit
+ * floats, nested messages.
  * Follows protobuf.dev "Encoding". A message is a list of chunks, joined once at the end, so that weights are copied once.
  */
 
@@ -34,6 +35,12 @@ export class Message {
   float(field: number, value: number): this {
     this.varint((field << 3) | 5);
     this.push(new Uint8Array(Float32Array.of(value).buffer));
+    return this;
+  }
+
+  double(field: number, value: number): this {
+    this.varint((field << 3) | 1);
+    this.push(new Uint8Array(Float64Array.of(value).buffer));
     return this;
   }
 
