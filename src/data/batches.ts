@@ -8,11 +8,11 @@ import { DiptychError } from "../errors.js";
 import { type Augmentation, normalise, type PreprocessConfig } from "../image/index.js";
 import type { PicturePool } from "../image/node.js";
 import { markedIds, type Tokenizer } from "../tokenizer/index.js";
-import { groupRows } from "./group.js";
+import { rowKeys } from "./group.js";
 import { chooseCaption, epochPermutation } from "./order.js";
 import type { Source } from "./source.js";
 
-/** B pairs, H×W pixels, L tokens. */
+/** This process's B pairs of a step, H×W pixels, L tokens; shorter texts come first. */
 export interface Batch {
   /** `[B, 3, H, W]` */
   readonly pixels: Float32Array;
@@ -20,14 +20,16 @@ export interface Batch {
   readonly ids: Int32Array;
   /** L: this batch's longest text, rounded up to a multiple of 4 so that few shapes occur, at most the context length. */
   readonly length: number;
+  /** `[B]`, ascending: tokens of each text, so that rows taken together may be cut to their last one's. L where padding matters. */
+  readonly lengths: Int32Array;
   /** B */
   readonly size: number;
-  /** `[B]`: rows of one number show and say the same and are not negatives of each other; numbers hold in this batch only. */
-  readonly group: Int32Array;
   /** The captions as they were given, before the tokenizer. */
   readonly captions: readonly string[];
   /** `[B]`: CRC-32 of the pictures' files; rows of one number show the same file. */
   readonly checksums: Uint32Array;
+  /** `[B, 4]`: for `groupRows`, which tells the rows that say the same. */
+  readonly keys: Int32Array;
   readonly position: Position;
   /** How many of its texts were longer than the context. */
   readonly truncated: number;
@@ -40,7 +42,7 @@ export interface Position {
 }
 
 export interface BatchOptions {
-  /** Pairs in a batch of this rank. */
+  /** Pairs in a step, of all ranks together. */
   readonly batchSize: number;
   readonly seed: number;
   readonly tokenizer: Tokenizer;
@@ -51,9 +53,8 @@ export interface BatchOptions {
   /** Null: the centre crop, as in evaluation. */
   readonly augment: Augmentation | null;
   readonly pool: PicturePool;
-  /** This process's number among `ranks`; together they see an epoch's pairs once. */
-  readonly rank?: number;
-  readonly ranks?: number;
+  /** Which of the processes this is that share each step's pairs: rank r takes the r-th of `size` equal parts. */
+  readonly ranks?: { readonly rank: number; readonly size: number };
   /** The first batch's position: that behind the last one trained on. */
   readonly start?: Position;
   /** Batches whose pictures are in the workers' hands while one is trained on. */
@@ -66,9 +67,7 @@ export interface BatchOptions {
 const mostUnreadable = 100;
 
 /** Steps in an epoch; the last incomplete batch is left out (other epochs leave out other samples). */
-export function stepsPerEpoch(length: number, batchSize: number, ranks = 1): number {
-  return Math.floor(length / (batchSize * ranks));
-}
+export const stepsPerEpoch = (length: number, batchSize: number): number => Math.floor(length / batchSize);
 
 /**
  * Batches from `start` on, epoch after epoch. Closing the generator (leaving its loop) waits for reads that are under way.
@@ -93,11 +92,11 @@ export async function* batches(source: Source, options: BatchOptions): AsyncGene
   }
 }
 
-function* positions(length: number, { batchSize, ranks = 1, start }: BatchOptions): Generator<Position, undefined> {
-  const steps = stepsPerEpoch(length, batchSize, ranks);
+function* positions(length: number, { batchSize, start }: BatchOptions): Generator<Position, undefined> {
+  const steps = stepsPerEpoch(length, batchSize);
   if (steps === 0) {
-    const problem = `${length} samples do not fill a batch of ${batchSize}${ranks > 1 ? ` on each of ${ranks} ranks` : ""}.`;
-    throw new DiptychError("TooFewSamples", problem, "Take a smaller batch, or repeat the source.");
+    const problem = `${length} samples do not fill a batch of ${batchSize}.`;
+    throw new DiptychError("TooFewSamples", problem, "Take a smaller batch, or give the source a larger weight.");
   }
   for (let epoch = start?.epoch ?? 0, step = start?.step ?? 0; ; step++) {
     if (step >= steps) {
@@ -125,8 +124,13 @@ interface SubmittedBatch {
 
 /** Reads a batch's samples and gives their pictures to the pool; resolves when the pool has all of them. */
 function submitter(source: Source, options: BatchOptions): (position: Position) => Promise<SubmittedBatch> {
-  const { batchSize, seed, pool, augment, preprocess: config, rank = 0, ranks = 1 } = options;
-  const unreadable = new Map<number, DiptychError>();
+  const { batchSize, seed, pool, augment, preprocess: config, ranks = { rank: 0, size: 1 } } = options;
+  const size = batchSize / ranks.size;
+  if (!Number.isInteger(size)) {
+    const problem = `A batch of ${batchSize} cannot be shared out among ${ranks.size} processes.`;
+    throw new DiptychError("UnevenBatch", problem, `Take a batch that is a multiple of ${ranks.size}.`);
+  }
+  const told = new Set<string>();
 
   const submitRow = async (
     epoch: number,
@@ -137,15 +141,13 @@ function submitter(source: Source, options: BatchOptions): (position: Position) 
     const index = order((place + attempt) % source.length);
     const replace = (error: unknown): Promise<SubmittedRow> => {
       if (!(error instanceof DiptychError)) throw error;
-      if (!unreadable.has(index)) options.onUnreadable?.(error);
-      unreadable.set(index, error);
+      if (!told.has(error.message)) options.onUnreadable?.(error);
+      told.add(error.message);
       if (attempt + 1 === mostUnreadable) throw nothingReadable(source, error);
       return submitRow(epoch, order, place, attempt + 1);
     };
-    const known = unreadable.get(index);
-    if (known) return replace(known);
     try {
-      const { key, image, captions } = await source.read(index);
+      const { key, image, captions } = await source.read(index, epoch);
       const crop = pool.run({
         source: image,
         name: key,
@@ -161,8 +163,8 @@ function submitter(source: Source, options: BatchOptions): (position: Position) 
 
   return async ({ epoch, step }) => {
     const order = epochPermutation(seed, epoch, source.length);
-    const first = step * batchSize * ranks + rank;
-    const rows = Array.from({ length: batchSize }, (_, row) => submitRow(epoch, order, first + row * ranks));
+    const first = step * batchSize + ranks.rank * size;
+    const rows = Array.from({ length: size }, (_, row) => submitRow(epoch, order, first + row));
     return { position: { epoch, step }, rows: await Promise.all(rows) };
   };
 }
@@ -174,22 +176,26 @@ function nothingReadable(source: Source, cause: DiptychError): DiptychError {
 
 /** Waits for the pictures and lays out the batch. */
 async function finish({ position, rows }: SubmittedBatch, options: BatchOptions): Promise<Batch> {
-  const pairs = await Promise.all(rows.map(cropped));
-  const captions = pairs.map(({ row }) => row.caption);
-  const texts = encodeCaptions(captions, options);
+  const { tokenizer, contextLength, preprocess } = options;
+  const pairs = (await Promise.all(rows.map(cropped)))
+    .map((pair) => ({ ...pair, text: markedIds(tokenizer, pair.row.caption, contextLength) }))
+    .sort((a, b) => a.text.ids.length - b.text.ids.length);
   return {
     pixels: normalise(
       pairs.map(({ crop }) => crop),
-      options.preprocess,
+      preprocess,
     ),
-    ids: texts.ids,
-    length: texts.length,
+    ...layTexts(
+      pairs.map(({ text }) => text.ids),
+      options,
+    ),
     size: pairs.length,
-    group: groupRows(pairs.map(({ row }, i) => [texts.rows[i]!.join(" "), row.captions.join("\n")])),
-    captions,
+    captions: pairs.map(({ row }) => row.caption),
     checksums: Uint32Array.from(pairs, ({ row }) => row.checksum),
+    keys: rowKeys(pairs.map(({ row, text }) => ({ says: text.ids.join(" "), couldSay: row.captions.join("\n") }))),
     position,
-    truncated: texts.truncated,
+    // training cuts long captions, as the references' training does
+    truncated: pairs.filter(({ text }) => text.length > contextLength).length,
   };
 }
 
@@ -201,27 +207,13 @@ async function cropped(row: SubmittedRow): Promise<{ row: SubmittedRow; crop: Ui
   }
 }
 
-interface EncodedCaptions {
-  readonly rows: readonly (readonly number[])[];
-  readonly ids: Int32Array;
-  readonly length: number;
-  readonly truncated: number;
-}
-
-/** Training cuts long captions, as the references' training does, and counts them. */
-function encodeCaptions(
-  captions: readonly string[],
+function layTexts(
+  rows: readonly (readonly number[])[],
   { tokenizer, contextLength, padTo = "longest" }: BatchOptions,
-): EncodedCaptions {
-  let truncated = 0;
-  const rows = captions.map((caption) => {
-    const { ids, length } = markedIds(tokenizer, caption, contextLength);
-    if (length > contextLength) truncated++;
-    return ids;
-  });
-  const longest = Math.max(...rows.map((row) => row.length));
+): Pick<Batch, "ids" | "length" | "lengths"> {
+  const longest = rows.at(-1)?.length ?? 0;
   const length = padTo === "context" ? contextLength : Math.min(Math.ceil(longest / 4) * 4, contextLength);
   const ids = new Int32Array(rows.length * length).fill(tokenizer.padId);
   for (const [i, row] of rows.entries()) ids.set(row, i * length);
-  return { rows, ids, length, truncated };
+  return { ids, length, lengths: Int32Array.from(rows, (row) => (padTo === "context" ? length : row.length)) };
 }

@@ -3,6 +3,7 @@
  */
 export { type Batch, type BatchOptions, batches, type Position, stepsPerEpoch } from "./batches.js";
 export { captions } from "./captions.js";
+export { groupRows } from "./group.js";
 export { openSource } from "./open.js";
 export { epochPermutation } from "./order.js";
 export type { ClassName, Sample, Source } from "./source.js";

@@ -16,11 +16,11 @@ import { openTable } from "./tableSource.js";
  */
 export async function openSource(spec: unknown, base = process.cwd()): Promise<Source> {
   const specs = parseSourceSpec(spec);
-  const parts: { source: Source; repeat: number }[] = [];
+  const parts: { source: Source; weight: number }[] = [];
   try {
     for (const one of specs) {
       const source = await openOne(one, base);
-      parts.push({ source, repeat: one.repeat ?? 1 });
+      parts.push({ source, weight: one.weight ?? 1 });
       if (source.length === 0) {
         const problem = `${source.name} holds no pair to learn from. ${source.problems.join(" ")}`.trim();
         throw new DiptychError("EmptySource", problem, "Give pictures together with captions or classes.");
@@ -31,7 +31,7 @@ export async function openSource(spec: unknown, base = process.cwd()): Promise<S
     throw error;
   }
   const [first] = parts;
-  return parts.length === 1 && first!.repeat === 1 ? first!.source : joinSources(parts);
+  return parts.length === 1 && first!.weight === 1 ? first!.source : joinSources(parts);
 }
 
 function openOne(spec: OneSourceSpec, base: string): Promise<Source> {

@@ -2,6 +2,7 @@
  * @file What a source of pairs is, and several joined into one. Sources differ in where samples lie (shards, a table,
  * class folders) and agree in this: samples have indices, any may be read at any time, and what is wrong is told.
  */
+import { epochPermutation } from "./order.js";
 
 /** One pair to learn from, the picture still encoded. */
 export interface Sample {
@@ -22,46 +23,54 @@ export interface ClassName {
 
 export interface Source {
   readonly name: string;
-  /** Number of samples. */
+  /** Number of samples in an epoch. */
   readonly length: number;
   /** In label order; empty where captions are free text. */
   readonly classes: readonly ClassName[];
   /** What was passed over when the source was opened, one sentence each. */
   readonly problems: readonly string[];
-  /** @throws DiptychError when this one sample cannot be used; others still can. */
-  read(index: number): Promise<Sample>;
+  /**
+   * @param epoch 0 unless given; where sources are joined by weight, an index stands for another sample in another epoch
+   * @throws DiptychError when this one sample cannot be used; others still can.
+   */
+  read(index: number, epoch?: number): Promise<Sample>;
   /** A sample's captions, without its picture. @throws DiptychError as `read`. */
-  captions(index: number): Promise<readonly string[]>;
+  captions(index: number, epoch?: number): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
 /**
- * One source out of several, one behind the other, each taken `repeat` times an epoch (each time with its own caption and
- * augmentation). Labels of different sources mean different things, so the whole has none.
+ * One source out of several, one behind the other. An epoch takes `weight` times a source's length from it: from an endless
+ * row of passes over it, each in its own order, the next so many. So of a weight of 0.3 every sample is seen once before
+ * any is seen twice, and of 3 each is seen three times an epoch (each time with its own caption and augmentation).
+ * Labels of different sources mean different things, so the whole has none.
  */
-export function joinSources(parts: readonly { readonly source: Source; readonly repeat: number }[]): Source {
+export function joinSources(parts: readonly { readonly source: Source; readonly weight: number }[]): Source {
+  const shares = parts.map(({ source, weight }) => Math.max(1, Math.round(source.length * weight)));
   const ends: number[] = [];
-  for (const { source, repeat } of parts) ends.push((ends.at(-1) ?? 0) + source.length * repeat);
+  for (const share of shares) ends.push((ends.at(-1) ?? 0) + share);
   const length = ends.at(-1) ?? 0;
 
-  const locate = (index: number): { source: Source; index: number } => {
+  const locate = (index: number, epoch: number): { source: Source; index: number } => {
     const part = ends.findIndex((end) => index < end);
     if (part < 0 || index < 0) throw new RangeError(`Sample ${index} is outside a source of ${length} samples.`);
     const { source } = parts[part]!;
-    return { source, index: (index - (ends[part - 1] ?? 0)) % source.length };
+    const draw = epoch * shares[part]! + index - (ends[part - 1] ?? 0);
+    const order = epochPermutation(part, Math.floor(draw / source.length), source.length);
+    return { source, index: order(draw % source.length) };
   };
   return {
     name: parts.map(({ source }) => source.name).join(" + "),
     length,
     classes: [],
     problems: parts.flatMap(({ source }) => source.problems),
-    read: async (index) => {
-      const at = locate(index);
+    read: async (index, epoch = 0) => {
+      const at = locate(index, epoch);
       const { key, image, captions } = await at.source.read(at.index);
       return { key, image, captions };
     },
-    captions: (index) => {
-      const at = locate(index);
+    captions: (index, epoch = 0) => {
+      const at = locate(index, epoch);
       return at.source.captions(at.index);
     },
     close: async () => {

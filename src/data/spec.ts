@@ -16,8 +16,8 @@ const classes = z.union([
   z.array(z.string()),
 ]);
 
-/** Each sample of this source is taken so many times an epoch: a small source beside a large one. */
-const repeat = z.number().int().positive().max(10_000).optional();
+/** Each sample of this source is taken so many times an epoch, also a fraction; 1 unless given. */
+const weight = z.number().positive().max(10_000).optional();
 
 const captionTable = {
   /** CSV, TSV or JSON lines, with a header row. */
@@ -42,7 +42,7 @@ const shardsSchema = z.strictObject({
   /** Captions from the sample's class: its `.cls`, or the folder it lies in. */
   classes: classes.optional(),
   templates: templates.optional(),
-  repeat,
+  weight,
 });
 export type ShardsSpec = z.infer<typeof shardsSchema>;
 
@@ -50,7 +50,7 @@ const tableSchema = z.strictObject({
   ...captionTable,
   /** The folder that paths in the table start from; the table's own when absent. */
   root: z.string().optional(),
-  repeat,
+  weight,
 });
 export type TableSpec = z.infer<typeof tableSchema>;
 
@@ -60,7 +60,7 @@ const folderSchema = z.strictObject({
   /** Names for the folders; the folders' own names when absent. */
   classes: classes.optional(),
   templates: templates.optional(),
-  repeat,
+  weight,
 });
 export type FolderSpec = z.infer<typeof folderSchema>;
 

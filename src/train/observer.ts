@@ -7,7 +7,7 @@ import type { Batch } from "../data/index.js";
 import type { PreprocessConfig } from "../image/index.js";
 import type { Tokenizer } from "../tokenizer/index.js";
 import type { Recipe } from "./recipe.js";
-import type { StepResult, Trainer } from "./step.js";
+import type { StepResult, Trainer, TrainingBatch } from "./step.js";
 
 /** One line of `log.jsonl`. */
 export interface StepReport extends StepResult {
@@ -44,7 +44,7 @@ export interface OpenRun {
 
 /** What is awaited is part of the step. */
 export interface Hooks {
-  readonly onStep?: (report: StepReport, batch: Batch) => unknown;
+  readonly onStep?: (report: StepReport, batch: Batch & TrainingBatch) => unknown;
   /** A checkpoint of the state after `step` steps is on the disk. */
   readonly onSave?: (folder: string, step: number) => unknown;
   /** The run has ended, well or not. */

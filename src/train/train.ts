@@ -4,11 +4,12 @@
  */
 import { appendFile } from "node:fs/promises";
 import { ignoresPadding } from "../clip/index.js";
-import { batches, openSource, type Position, stepsPerEpoch } from "../data/index.js";
+import { type Batch, batches, groupRows, openSource, type Position, stepsPerEpoch } from "../data/index.js";
 import { DiptychError } from "../errors.js";
 import type { PicturePool } from "../image/node.js";
 import type { Runtime } from "../runtime/index.js";
 import type { Hooks, Observer, StepReport } from "./observer.js";
+import { alone, type Ranks } from "./ranks.js";
 import type { Recipe } from "./recipe.js";
 import { loadRun, openLog, refuseToOverwrite, restore, saveRun } from "./runFolder.js";
 import { learningRate } from "./schedule.js";
@@ -24,6 +25,8 @@ export interface TrainOptions {
   readonly pool: PicturePool;
   /** Go on from the newest checkpoint in `out`. */
   readonly resume?: boolean;
+  /** The processes that train together, each with the same recipe; the first of them saves and logs. */
+  readonly ranks?: Ranks;
   /** Called in this order, at the start and with every step. */
   readonly observers?: readonly Observer[];
   /** Told about each sample that is left out. */
@@ -40,7 +43,8 @@ export interface TrainResult {
 
 /** Trains a CLIP. @throws DiptychError for what is wrong with the recipe or its data. */
 export async function train(recipe: Recipe, options: TrainOptions): Promise<TrainResult> {
-  const { out, runtime, pool, observers = [], onProblem, signal } = options;
+  const { out, runtime, pool, ranks = alone, observers = [], onProblem, signal } = options;
+  const isFirst = ranks.rank === 0;
   const atEnd: (() => unknown)[] = [];
   try {
     // ---- data
@@ -73,12 +77,15 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
       atEnd.push(() => told.onEnd?.());
     }
     const save = async (): Promise<void> => {
-      const folder = await saveRun(out, recipe, start, trainer);
+      if (isFirst) {
+        const folder = await saveRun(out, recipe, start, trainer);
+        for (const { onSave } of hooks) await onSave?.(folder, step);
+      }
+      await ranks.barrier();
       savedAt = step;
-      for (const { onSave } of hooks) await onSave?.(folder, step);
     };
     if (!saved) await save(); // a run that cannot save should fail now, not after the first hour
-    const log = await openLog(out, step);
+    const log = isFirst ? await openLog(out, step) : null;
 
     // ---- steps
     const stream = batches(source, {
@@ -88,6 +95,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
       padTo: ignoresPadding(config) ? "longest" : "context",
       preprocess,
       pool,
+      ranks,
       start: positionOf(step, perEpoch),
       onUnreadable: (error) => {
         unreadable++;
@@ -96,8 +104,9 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     });
     let since = performance.now();
     if (step < steps) {
-      for await (const batch of stream) {
+      for await (const pairs of stream) {
         const waited = performance.now() - since;
+        const batch = { ...pairs, group: await groupOf(pairs, ranks) };
         const rate = learningRate(step, recipe.learningRate, recipe.warmup, steps);
         const result = await trainer.step(batch, rate);
         if (!Number.isFinite(result.loss + result.gradientNorm)) throw diverged(step, savedAt);
@@ -109,13 +118,13 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
           ...result,
           learningRate: rate,
           seconds,
-          pairsPerSecond: batch.size / seconds,
+          pairsPerSecond: recipe.batchSize / seconds,
           waiting: waited / 1000 / seconds,
         };
-        await appendFile(log, `${JSON.stringify(report)}\n`);
+        if (log) await appendFile(log, `${JSON.stringify(report)}\n`);
         step++;
         for (const { onStep } of hooks) await onStep?.(report, batch);
-        const ends = step === steps || stop.signal.aborted || signal?.aborted;
+        const ends = step === steps || (await anyOf(ranks, stop.signal.aborted || signal?.aborted === true));
         if (ends || step % recipe.saveEvery === 0) await save();
         if (ends) break;
         since = performance.now();
@@ -131,6 +140,16 @@ const positionOf = (step: number, perEpoch: number): Position => ({
   epoch: Math.floor(step / perEpoch),
   step: step % perEpoch,
 });
+
+/** Numbers of this process's rows that mean the same on all ranks: the first row, of the whole batch, that says the same. */
+async function groupOf({ keys, size }: Batch, ranks: Ranks): Promise<Int32Array> {
+  return groupRows(await ranks.allGather(keys)).subarray(ranks.rank * size, (ranks.rank + 1) * size);
+}
+
+/** Whether one of the processes says so; they end together or not at all. */
+async function anyOf(ranks: Ranks, here: boolean): Promise<boolean> {
+  return (await ranks.allGather(Int32Array.of(Number(here)))).includes(1);
+}
 
 const diverged = (step: number, savedAt: number): DiptychError =>
   new DiptychError(

@@ -263,20 +263,39 @@ describe("class folders", () => {
 });
 
 describe("several sources", () => {
-  test("are joined, each repeated as often as it says", async () => {
-    await shard("one.tar", [
-      { name: "1.jpg", content: "P1" },
-      { name: "1.txt", content: "one" },
-    ]);
-    await shard(
-      "two.tar",
-      ["a", "b"].flatMap((key) => [
+  const shardOf = (keys: readonly string[]) =>
+    shard(
+      `${keys.length}.tar`,
+      keys.flatMap((key) => [
         { name: `${key}.jpg`, content: key },
         { name: `${key}.txt`, content: key },
       ]),
     );
-    const { samples } = await contents([{ shards: "one.tar" }, { shards: "two.tar", repeat: 2 }]);
-    expect(samples.map((sample) => (sample as string[])[1])).toEqual(["P1", "a", "b", "a", "b"]);
+
+  test("are joined, each taken as often as it says", async () => {
+    await shardOf(["z"]);
+    await shardOf(["a", "b"]);
+    const { samples } = await contents([{ shards: "1.tar" }, { shards: "2.tar", weight: 2 }]);
+    expect(samples.map((sample) => (sample as string[])[1]).sort()).toEqual(["a", "a", "b", "b", "z"]);
+  });
+
+  test("of any weight give every sample once before one comes again, over the epochs", async () => {
+    await shardOf(["z"]);
+    const keys = [..."abcdefghijk"];
+    await shardOf(keys);
+    for (const weight of [0.3, 1, 2.45]) {
+      const source = await openSource([{ shards: "1.tar" }, { shards: "11.tar", weight }], folder);
+      expect(source.length).toBe(1 + Math.round(11 * weight));
+      const drawn: string[] = [];
+      for (let epoch = 0; epoch < 12; epoch++) {
+        for (let index = 1; index < source.length; index++) drawn.push(...(await source.captions(index, epoch)));
+        expect(await source.captions(0, epoch)).toEqual(["z"]);
+      }
+      await source.close();
+      for (let pass = 0; (pass + 1) * 11 <= drawn.length; pass++) {
+        expect(drawn.slice(pass * 11, (pass + 1) * 11).sort()).toEqual(keys);
+      }
+    }
   });
 
   test("all captions can be listed without pictures; a class's come once", async () => {
@@ -304,7 +323,7 @@ test("a recipe's mistakes are named", async () => {
     `"InvalidSource: A source is both shards and folder. Give { "shards": … }, { "table": … } or { "folder": … }."`,
   );
   expect(await refusal({ shards: "a.tar", clases: "b" })).toMatchInlineSnapshot(
-    `"UnknownOption: A source of shards has no option "clases". Did you mean "classes"? Known are shards, caption, captions, classes, templates, repeat."`,
+    `"UnknownOption: A source of shards has no option "clases". Did you mean "classes"? Known are shards, caption, captions, classes, templates, weight."`,
   );
   expect(await refusal({ shards: "a.tar", captions: { table: "b", seperator: "," } })).toMatchInlineSnapshot(
     `"UnknownOption: A source of shards has no option "seperator". Did you mean "separator"? Known are table, picture, caption, separator."`,
@@ -312,8 +331,8 @@ test("a recipe's mistakes are named", async () => {
   expect(await refusal({ folder: "a", templates: ["a photo"] })).toMatchInlineSnapshot(
     `"InvalidSource: In a source of folder, "templates.0" is wrong: a template needs "{}" where the name goes. Correct it."`,
   );
-  expect(await refusal({ folder: "a", repeat: 0 })).toMatchInlineSnapshot(
-    `"InvalidSource: In a source of folder, "repeat" is wrong: Too small: expected number to be >0. Correct it."`,
+  expect(await refusal({ folder: "a", weight: 0 })).toMatchInlineSnapshot(
+    `"InvalidSource: In a source of folder, "weight" is wrong: Too small: expected number to be >0. Correct it."`,
   );
   expect(await refusal([])).toMatchInlineSnapshot(
     `"InvalidSource: The list of sources is empty. Give { "shards": … }, { "table": … } or { "folder": … }."`,
