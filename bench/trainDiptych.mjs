@@ -46,7 +46,7 @@ async function blocks() {
 async function step() {
   const values = new Map(parameterTable(model).map(({ name, shape }) => [name, dense(shape)]));
   const adamw = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2, clipNorm: null };
-  const trainer = await Trainer.create(model, values, batch, adamw, runtime);
+  const trainer = await Trainer.create(model, values, { ...adamw, batchSize: batch }, runtime);
   const { contextLength: length, vocabularySize } = model.text;
   const pairs = {
     pixels: noise(batch * 3 * model.image.imageSize ** 2),

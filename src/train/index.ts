@@ -5,5 +5,5 @@ export type { Hooks, Observer, OpenRun, StepReport, TrainPlan } from "./observer
 export { alone, type Ranks } from "./ranks.js";
 export { parseRecipe, type Recipe, recipeSchema } from "./recipe.js";
 export { learningRate } from "./schedule.js";
-export { imagesAtATime, type StepResult, Trainer, type TrainingBatch } from "./step.js";
+export { imagesAtATime, type StepResult, Trainer, type TrainerOptions, type TrainingBatch } from "./step.js";
 export { type TrainOptions, type TrainResult, train } from "./train.js";

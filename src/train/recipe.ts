@@ -44,6 +44,8 @@ export const recipeSchema = z.strictObject({
   saveEvery: count.default(500),
   /** Checkpoints that stay when newer ones are saved. */
   keep: count.default(2),
+  /** Pairs whose activations are in memory at once: memory depends on it, the contrastive batch does not. All unless given. */
+  microBatch: count.optional(),
 });
 export type Recipe = z.infer<typeof recipeSchema>;
 

@@ -7,6 +7,7 @@ import { gradient, share } from "../graph/index.js";
 import type { Program, Runtime, TensorData } from "../runtime/index.js";
 import { AdamW, type AdamWOptions } from "./adamw.js";
 import { arenaLayout, arenaViews, type Layout } from "./arena.js";
+import { alone, type Ranks } from "./ranks.js";
 
 /** exp of it stays in [1, 100], as in the paper (§2.5). */
 const LOGIT_SCALE_RANGE = [0, Math.log(100)] as const;
@@ -23,6 +24,13 @@ export interface TrainingBatch {
   readonly size: number;
   /** `[B]`: rows with the same number have the same caption. */
   readonly group: Int32Array;
+}
+
+export interface TrainerOptions extends AdamWOptions {
+  /** Pairs in a step, over all ranks together. */
+  readonly batchSize: number;
+  /** Pairs whose activations are in memory at once; the whole batch of a rank unless given. */
+  readonly microBatch?: number | undefined;
 }
 
 export interface StepResult {
@@ -54,19 +62,22 @@ export class Trainer {
     private readonly config: ClipConfig,
   ) {}
 
-  /** @param values by name, for every parameter; copied. */
+  /**
+   * @param values by name, for every parameter; copied.
+   * @param ranks the processes that train this model together: every step's batch is one rank's share of the whole
+   */
   static async create(
     config: ClipConfig,
     values: ReadonlyMap<string, { readonly data: Float32Array }>,
-    batchSize: number,
-    options: AdamWOptions,
+    options: TrainerOptions,
     runtime: Runtime,
+    ranks: Ranks = alone,
   ): Promise<Trainer> {
     const layout = arenaLayout(parameterTable(config));
     const parameters = new Float32Array(layout.length);
     for (const [name, view] of arenaViews(layout, parameters)) view.data.set(values.get(name)!.data);
     const model = contrastiveModel(config, {
-      batch: batchSize,
+      batch: options.batchSize / ranks.size,
       training: true,
       // A model with a logit bias judges each pair alone, as SigLIP does; its scale is left free.
       loss: config.logitBias ? "sigmoid" : "softmax",

@@ -57,7 +57,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     if (!saved) await refuseToOverwrite(out);
     const { parameters, ...start } = saved ?? (await startingState(recipe, source));
     const { config, preprocess, tokenizer } = start;
-    const trainer = await Trainer.create(config, parameters, recipe.batchSize, recipe, runtime);
+    const trainer = await Trainer.create(config, parameters, recipe, runtime);
     atEnd.push(() => trainer.dispose());
     if (saved) restore(trainer, saved);
     let step = trainer.optimiser.steps;

@@ -11,7 +11,7 @@ const options: AdamWOptions = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDe
 async function trainerOf(batchSize: number, changes: Partial<AdamWOptions> = {}, startLogitScale?: number | null) {
   const { config, parameters } = await goldenModel("vit-gelu");
   if (startLogitScale) parameters.get("logit_scale")!.data[0] = startLogitScale;
-  return Trainer.create(config, parameters, batchSize, { ...options, ...changes }, runtime);
+  return Trainer.create(config, parameters, { ...options, ...changes, batchSize }, runtime);
 }
 
 describe.skipIf(!hasShared)("AdamW on vit-gelu", () => {
