@@ -11,6 +11,8 @@ title "Tiny-ImageNet val, 200 classes (chance 0.5%)"
 diptych evaluate zero-shot "$data/tiny-imagenet-val.tar" --classes-file "$data/tiny-imagenet.classes.json" "${photo[@]}"
 title "CIFAR-10 test, 10 classes (chance 10%)"
 diptych evaluate zero-shot "$data/cifar10-test.tar" "${photo[@]}"
+title "CIFAR-10 test, a linear classifier fitted to 2,000 pictures (chance 10%)"
+diptych evaluate linear-probe --train "$data/cifar10-train-2000.tar" --test "$data/cifar10-test.tar"
 title "MNIST test, 10 classes (chance 10%)"
 diptych evaluate zero-shot "$data/mnist/t10k-images-idx3-ubyte.gz" \
   --classes "zero,one,two,three,four,five,six,seven,eight,nine" --template "{}" --template "keycap: {}"

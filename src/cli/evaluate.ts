@@ -1,4 +1,4 @@
-/** @file `diptych evaluate`: how well a model answers on pictures with known classes or captions. */
+/** @file `diptych evaluate`: how well a model answers on pictures with known classes or captions, and what its features tell. */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -6,8 +6,10 @@ import { gunzip } from "node:zlib";
 import { Command } from "commander";
 import { openSource, type Source } from "../data/index.js";
 import { DiptychError } from "../errors.js";
+import { nodeRuntime } from "../runtime/node.js";
 import {
   defaultTemplates,
+  evaluateLinearProbe,
   evaluateRetrieval,
   evaluateZeroShot,
   idxPictures,
@@ -25,6 +27,12 @@ interface ZeroShotOptions extends ModelOptions, ClassOptions {
   readonly json?: true;
 }
 
+interface LinearProbeOptions extends ModelOptions, ClassOptions {
+  readonly train: string;
+  readonly test: string;
+  readonly json?: true;
+}
+
 interface RetrievalOptions extends ModelOptions {
   readonly captionsPerPicture?: number;
   readonly json?: true;
@@ -32,9 +40,10 @@ interface RetrievalOptions extends ModelOptions {
 
 export function evaluateCommand(): Command {
   return new Command("evaluate")
-    .description("Measure a model: zero-shot accuracy, or retrieval between pictures and captions.")
+    .description("Measure a model: zero-shot accuracy, retrieval between pictures and captions, or a linear probe.")
     .addCommand(zeroShotCommand())
-    .addCommand(retrievalCommand());
+    .addCommand(retrievalCommand())
+    .addCommand(linearProbeCommand());
 }
 
 function zeroShotCommand(): Command {
@@ -105,6 +114,51 @@ Examples:
           print(`${recalls(result.imageToText)}  texts by picture`);
           if (result.unreadable > 0) notice(`${result.unreadable} pictures could not be read and do not count`);
         }),
+      );
+    });
+}
+
+function linearProbeCommand(): Command {
+  return modelCommand("linear-probe")
+    .description("Accuracy of logistic regression on the picture tower's features, as in CLIP's paper (A.3).")
+    .requiredOption("--train <data>", "pictures to fit: class folders, a .tar of them, or idx files as in zero-shot")
+    .requiredOption("--test <data>", "pictures to count, with the same classes")
+    .option("-c, --classes <names>", "names in label order, for idx files")
+    .option("--classes-file <file>", "the same from a file")
+    .addHelpText(
+      "after",
+      `
+Every fifth training picture of a class is held out to find the strength of the penalty (1e-6 to 1e6); the classifier
+is then fitted to all of them.
+
+Examples:
+  $ diptych evaluate linear-probe --train cifar10-train.tar --test cifar10-test.tar
+  $ diptych evaluate linear-probe -m ViT-B/32 --train pets/train --test pets/test --json`,
+    )
+    .action(async (options: LinearProbeOptions) => {
+      await withLabelled(options.train, options, (train) =>
+        withLabelled(options.test, options, (test) =>
+          withClip(
+            options,
+            async (clip) => {
+              const bar = progressBar(train.length + test.length, "pictures");
+              const onProgress = bar.update;
+              const result = await evaluateLinearProbe(clip, nodeRuntime(), train, test, { onProgress }).finally(
+                bar.stop,
+              );
+              if (options.json) return printJson(result);
+              print(`${result.trained} pictures fitted, ${result.tested} tested, ${train.classes.length} classes`);
+              print(`${percent(result.accuracy)}  accuracy`);
+              print(`${percent(result.meanPerClassRecall)}  mean per-class recall`);
+              const [best] = result.trials;
+              print(
+                `lambda ${result.lambda.toPrecision(3)}: ${percent(best!.accuracy).trim()} of the held-out pictures`,
+              );
+              if (result.unreadable > 0) notice(`${result.unreadable} pictures could not be read and do not count`);
+            },
+            { projection: false },
+          ),
+        ),
       );
     });
 }

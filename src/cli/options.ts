@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type Checkpoint, loadCheckpoint } from "../checkpoint/node.js";
 import { type Activation, activationSchema } from "../clip/index.js";
 import type { Clip } from "../tasks/index.js";
-import { loadClip } from "../tasks/node.js";
+import { type LoadClipOptions, loadClip } from "../tasks/node.js";
 import { defaultModel } from "./defaultModel.js";
 import { withDownloadBar } from "./downloadBar.js";
 
@@ -34,9 +34,13 @@ export function openCheckpoint(given: string, activation: Activation | undefined
 }
 
 /** Opens the model, gives it to `use`, and ends it whatever happens. */
-export async function withClip(options: ModelOptions, use: (clip: Clip) => Promise<void>): Promise<void> {
+export async function withClip(
+  options: ModelOptions,
+  use: (clip: Clip) => Promise<void>,
+  more: Pick<LoadClipOptions, "projection"> = {},
+): Promise<void> {
   const activation = options.activation && { activation: options.activation };
-  const clip = await withDownloadBar((shown) => loadClip(options.model, { ...activation, ...shown }));
+  const clip = await withDownloadBar((shown) => loadClip(options.model, { ...activation, ...shown, ...more }));
   try {
     await use(clip);
   } finally {

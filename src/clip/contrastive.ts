@@ -43,7 +43,7 @@ export function contrastiveLoss(logits: Tensor, group: Tensor): Tensor {
 }
 
 /** Mean over rows (axis 1) or columns (axis 0) of −Σ target · log softmax(logits). */
-function crossEntropy(logits: Tensor, target: Tensor, axis: 0 | 1): Tensor {
+export function crossEntropy(logits: Tensor, target: Tensor, axis: 0 | 1): Tensor {
   const shifted = sub(logits, max(logits, [axis]));
   const logSum = log(sum(exp(shifted), [axis]));
   const perPair = mul(target, sub(logSum, shifted)); // [B, B]

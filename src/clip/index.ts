@@ -14,7 +14,7 @@ export {
   type VitConfig,
   vitSchema,
 } from "./config.js";
-export { contrastiveLoss, l2Normalise, losses, sigmoidLoss, similarity } from "./contrastive.js";
+export { contrastiveLoss, crossEntropy, l2Normalise, losses, sigmoidLoss, similarity } from "./contrastive.js";
 export { initialise } from "./initialise.js";
 export { layerNorm, linear, transformer } from "./layers.js";
 export { isAdapter, type Lora, loraSchema, mergeAdapters } from "./lora.js";

@@ -1,7 +1,7 @@
 /**
  * @file How well a model answers on pictures that it never saw: zero-shot classes, and retrieval between pictures and
  * captions. The sources of `data` are such pictures as they are. An unreadable picture is counted and left out.
- * Leaves out: linear probes, reading.
+ * Leaves out: linear probes (`linearProbe.ts`), reading.
  */
 import { DiptychError } from "../errors.js";
 import type { Clip, ImageInput } from "./clip.js";
@@ -50,14 +50,24 @@ export async function evaluateZeroShot(
 ): Promise<ZeroShotResult> {
   const names = pictures.classes.map((each) => each.names[0]!);
   const classifier = await zeroShotClassifier(clip, names, templates);
+  const { features, labels, unreadable } = await embedLabelled(clip, pictures, onProgress);
+  const { perClassRecall, ...shares } = classificationMetrics(classify(clip, features, classifier), labels);
+  const classes = names.map((name, c) => ({ name, recall: perClassRecall[c]! }));
+  return { pictures: labels.length, unreadable, ...shares, classes };
+}
+
+/** The readable pictures' embeddings [N, E] with their classes. @throws DiptychError `NoLabels`, `NoPictures` */
+export async function embedLabelled(
+  clip: Clip,
+  pictures: LabelledPictures,
+  onProgress?: EvaluateOptions["onProgress"],
+): Promise<{ features: Matrix; labels: number[]; unreadable: number }> {
   const { embeddings, samples, unreadable } = await embedSamples(clip, pictures, onProgress);
   const labels = samples.map(({ label }) => {
     if (label !== undefined) return label;
     throw new DiptychError("NoLabels", "A picture has no class.", "Evaluate on pictures with classes.");
   });
-  const { perClassRecall, ...shares } = classificationMetrics(classify(clip, embeddings, classifier), labels);
-  const classes = names.map((name, c) => ({ name, recall: perClassRecall[c]! }));
-  return { pictures: samples.length, unreadable, ...shares, classes };
+  return { features: embeddings, labels, unreadable };
 }
 
 export interface RetrievalOptions extends EvaluateOptions {

@@ -19,6 +19,13 @@ export {
   type ZeroShotResult,
 } from "./evaluate.js";
 export { idxPictures } from "./idx.js";
+export {
+  evaluateLinearProbe,
+  type Labelled,
+  type LinearClassifier,
+  type LinearProbeResult,
+  logisticRegression,
+} from "./linearProbe.js";
 export { type Matrix, normaliseRows, row, rows, similarityMatrix, softmaxRows } from "./matrix.js";
 export {
   type ClassificationMetrics,

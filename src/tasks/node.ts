@@ -8,6 +8,8 @@ import { type Clip, createClip, type PictureSource } from "./clip.js";
 export interface LoadClipOptions extends LoadOptions, HubOptions {
   /** Threads of the model; as many as there are cores. */
   readonly threads?: number;
+  /** false leaves out the picture tower's last map, as linear probes want it; texts have no embeddings then. */
+  readonly projection?: false;
 }
 
 /**
@@ -15,9 +17,18 @@ export interface LoadClipOptions extends LoadOptions, HubOptions {
  * its name (`openai/clip-vit-base-patch32`, `ViT-B-32/laion2b_s34b_b79k`, `ViT-B/32`), downloaded once into the cache.
  * @throws DiptychError when the model cannot be got or read, or does not fit its configuration.
  */
-export async function loadClip(name: string, { threads, ...options }: LoadClipOptions = {}): Promise<Clip> {
-  const checkpoint = await withClipTokenizer(await loadCheckpoint(name, options));
+export async function loadClip(name: string, { threads, projection, ...options }: LoadClipOptions = {}): Promise<Clip> {
+  const read = await withClipTokenizer(await loadCheckpoint(name, options));
+  const checkpoint = projection === false ? withoutProjection(read) : read;
   return createClip(checkpoint, nodeRuntime(threads === undefined ? {} : { threads }), pooledPictures());
+}
+
+/** Pictures as they are before the projection; where pooling makes the embedding (ResNets, SigLIP), that is all there is. */
+function withoutProjection(checkpoint: Checkpoint): Checkpoint {
+  const { config } = checkpoint;
+  const { image } = config;
+  if (image.kind === "resnet" || image.attentionPool) return checkpoint;
+  return { ...checkpoint, config: { ...config, embedSize: image.width, image: { ...image, projection: false } } };
 }
 
 /** CLIP's own vocabulary: a checkpoint of this size without tokenizer files means that one. */
