@@ -53,7 +53,7 @@ export function createPicturePool(workers: number = availableParallelism()): Pic
     worker.on("message", (reply: ReplyMessage) => {
       const job = pending.get(reply.id);
       pending.delete(reply.id);
-      if (pending.size === 0) worker.unref();
+      if (pending.size === 0 && !disposed) worker.unref(); // the end of a thread must be waited for
       if ("crop" in reply) job?.resolve(reply.crop);
       else job?.reject("refused" in reply ? new DiptychError(...reply.refused) : reply.failed);
     });
