@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { DiptychError } from "../errors.js";
 import { createPicturePool } from "../image/node.js";
 import { nodeRuntime } from "../runtime/node.js";
-import { type Observer, parseRecipe, type StepReport, train } from "../train/index.js";
+import { type Observer, parseRecipe, type Remark, type StepReport, train, watchRun } from "../train/index.js";
 import { notice, print, printJson } from "./output.js";
 
 interface Options {
@@ -49,7 +49,11 @@ Examples:
           resume: options.resume ?? false,
           signal: stop.signal,
           onProblem: (problem) => notice(`left out: ${problem}`),
-          observers: [describePlan, options.json ? () => ({ onStep: printJson }) : progressLine],
+          observers: [
+            describePlan,
+            watchRun({ onRemark: printRemark }),
+            options.json ? () => ({ onStep: printJson }) : progressLine,
+          ],
         });
         if (!options.json)
           print(`\n${options.out}: ${result.steps} steps, ${result.finished ? "finished" : "to be resumed"}`);
@@ -100,6 +104,10 @@ const progressLine: Observer = () => {
   };
   return { onStep };
 };
+
+function printRemark({ step, severity, what, why, suggestion }: Remark): void {
+  notice(`${process.stdout.isTTY ? "\n" : ""}step ${step + 1}, ${severity}: ${what}\n  ${why}\n  ${suggestion}`);
+}
 
 function duration(seconds: number): string {
   const minutes = Math.round(seconds / 60);

@@ -3,8 +3,9 @@
  * observer is a function that is given the open run before its first step and answers with what it wants to be told.
  */
 import type { ClipConfig } from "../clip/index.js";
-import type { Batch } from "../data/index.js";
+import type { Batch, Source } from "../data/index.js";
 import type { PreprocessConfig } from "../image/index.js";
+import type { PicturePool } from "../image/node.js";
 import type { Tokenizer } from "../tokenizer/index.js";
 import type { Recipe } from "./recipe.js";
 import type { StepResult, Trainer, TrainingBatch } from "./step.js";
@@ -33,6 +34,8 @@ export interface OpenRun {
   readonly recipe: Recipe;
   /** The run's folder. */
   readonly out: string;
+  readonly source: Source;
+  readonly pool: PicturePool;
   readonly config: ClipConfig;
   readonly preprocess: PreprocessConfig;
   readonly tokenizer: Tokenizer;
@@ -44,6 +47,7 @@ export interface OpenRun {
 
 /** What is awaited is part of the step. */
 export interface Hooks {
+  /** Also told of a step whose loss is no number, behind which the run ends. */
   readonly onStep?: (report: StepReport, batch: Batch & TrainingBatch) => unknown;
   /** A checkpoint of the state after `step` steps is on the disk. */
   readonly onSave?: (folder: string, step: number) => unknown;

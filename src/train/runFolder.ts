@@ -34,7 +34,7 @@ export interface SavedRun extends StartingState {
 }
 
 /** What the weights and the order of the samples follow from; the rest of a recipe may change between parts of a run. */
-const fixed = ["from", "model", "data", "tokenizer", "batchSize", "seed"] as const;
+const fixed = ["model", "data", "tokenizer", "batchSize", "seed"] as const;
 
 /** @throws DiptychError "NothingToResume", "OtherRecipe" */
 export async function loadRun(out: string, recipe: Recipe): Promise<SavedRun> {
@@ -107,10 +107,10 @@ function arenas({ layout, optimiser }: Trainer): TrainingState["tensors"] {
   );
 }
 
-/** The run's log, of steps before `step` only: a run that was killed has logged more than it has saved. */
-export async function openLog(out: string, step: number): Promise<string> {
+/** A log of the run, of steps before `step` only: a run that was killed has logged more than it has saved. */
+export async function openLog(out: string, name: string, step: number): Promise<string> {
   await mkdir(out, { recursive: true });
-  const file = path.join(out, "log.jsonl");
+  const file = path.join(out, name);
   const log = await readFile(file).catch(() => null);
   if (log) await truncate(file, lengthBefore(log, step));
   return file;

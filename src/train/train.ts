@@ -55,7 +55,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     // ---- starting state
     const saved = options.resume ? await loadRun(out, recipe) : null;
     if (!saved) await refuseToOverwrite(out);
-    const { parameters, ...start } = saved ?? (await startingState(recipe, source, options.base));
+    const { parameters, ...start } = saved ?? (await startingState(recipe, source));
     const { config, preprocess, tokenizer } = start;
     const trainer = await Trainer.create(config, parameters, recipe, runtime);
     atEnd.push(() => trainer.dispose());
@@ -69,7 +69,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     const steps = Math.max(1, Math.round(perEpoch * recipe.epochs));
     const plan = { pairs: source.length, steps, firstStep: step };
     const stop = new AbortController();
-    const run = { recipe, out, config, preprocess, tokenizer, trainer, plan, stop: () => stop.abort() };
+    const run = { recipe, out, source, pool, config, preprocess, tokenizer, trainer, plan, stop: () => stop.abort() };
     const hooks: Hooks[] = [];
     for (const observer of observers) {
       const told = await observer(run);
@@ -85,7 +85,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
       savedAt = step;
     };
     if (!saved) await save(); // a run that cannot save should fail now, not after the first hour
-    const log = isFirst ? await openLog(out, step) : null;
+    const log = isFirst ? await openLog(out, "log.jsonl", step) : null;
 
     // ---- steps
     const stream = batches(source, {
@@ -107,9 +107,8 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
       for await (const pairs of stream) {
         const waited = performance.now() - since;
         const batch = { ...pairs, group: await groupOf(pairs, ranks) };
-        const rate = learningRate(step, recipe, steps);
+        const rate = learningRate(step, recipe.learningRate, recipe.warmup, steps);
         const result = await trainer.step(batch, rate);
-        if (!Number.isFinite(result.loss + result.gradientNorm)) throw diverged(step, savedAt);
         const seconds = (performance.now() - since) / 1000;
         const report: StepReport = {
           step,
@@ -122,8 +121,9 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
           waiting: waited / 1000 / seconds,
         };
         if (log) await appendFile(log, `${JSON.stringify(report)}\n`);
-        step++;
         for (const { onStep } of hooks) await onStep?.(report, batch);
+        if (!Number.isFinite(report.loss + report.gradientNorm)) throw diverged(step, savedAt);
+        step++;
         const ends = step === steps || (await anyOf(ranks, stop.signal.aborted || signal?.aborted === true));
         if (ends || step % recipe.saveEvery === 0) await save();
         if (ends) break;
