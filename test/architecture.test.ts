@@ -16,8 +16,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   image: [],
   checkpoint: ["graph", "clip", "tokenizer", "image"],
   data: ["tokenizer", "image"],
-  train: ["graph", "runtime", "clip", "tokenizer", "image", "checkpoint", "data"],
   tasks: ["graph", "runtime", "clip", "tokenizer", "image", "checkpoint", "data"],
+  train: ["graph", "runtime", "clip", "tokenizer", "image", "checkpoint", "data", "tasks"],
   report: [],
   cli: ["graph", "runtime", "clip", "tokenizer", "image", "checkpoint", "data", "train", "tasks", "report"],
 };

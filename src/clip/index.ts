@@ -17,6 +17,7 @@ export {
 export { contrastiveLoss, crossEntropy, l2Normalise, losses, sigmoidLoss, similarity } from "./contrastive.js";
 export { initialise } from "./initialise.js";
 export { layerNorm, linear, transformer } from "./layers.js";
+export { isAdapter, type Lora, loraSchema, mergeAdapters } from "./lora.js";
 export {
   contrastiveModel,
   encodeImage,
@@ -27,5 +28,6 @@ export {
   parameterTable,
   textEncoder,
 } from "./model.js";
-export { Parameters } from "./parameters.js";
+export { Parameters, type ParametersOptions } from "./parameters.js";
+export { type Place, placeOf, topLayers } from "./place.js";
 export { type PresetName, presets } from "./presets.js";

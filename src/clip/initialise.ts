@@ -3,7 +3,7 @@
  * the picture tower's convolution and blocks as PyTorch initialises them, which OpenAI and open_clip leave untouched.
  */
 import type { ClipConfig } from "./config.js";
-import { parameterTable } from "./model.js";
+import { type ParameterSpec, parameterTable } from "./model.js";
 
 /** Normal with a standard deviation, uniform up to ± a bound, or one value. */
 interface Fill {
@@ -16,6 +16,9 @@ const value = (size: number): Fill => ({ kind: "value", size });
 
 /** First pattern that fits decides. W width, L layers, I inputs of the linear map: `shape[1]`. */
 const rules: readonly (readonly [RegExp, (config: ClipConfig, shape: readonly number[]) => Fill])[] = [
+  // adapters as in PEFT: Kaiming's bound with a slope of √5, and no effect to begin with
+  [/\.lora_A$/, (_, [, inputs]) => uniform(inputs! ** -0.5)],
+  [/\.lora_B$/, () => value(0)],
   // SigLIP (big_vision): a flatter softmax to begin with, and a bias that says "no pair" to all
   [/^logit_scale$/, ({ logitBias }) => value(logitBias ? Math.log(10) : Math.log(1 / 0.07))],
   [/^logit_bias$/, () => value(-10)],
@@ -54,14 +57,15 @@ const rules: readonly (readonly [RegExp, (config: ClipConfig, shape: readonly nu
 const patchInputs = (image: ClipConfig["image"]) => (image.kind === "vit" ? 3 * image.patchSize ** 2 : 27);
 const hiddenWidth = (image: ClipConfig["image"]) => (image.kind === "vit" ? image.mlpWidth : image.width);
 
-/** Fresh values for every parameter, in the order of the table. `random` gives uniform numbers in [0, 1). */
+/** Fresh values for every parameter of a table, in its order. `random` gives uniform numbers in [0, 1). */
 export function initialise(
   config: ClipConfig,
   random: () => number,
+  table: readonly ParameterSpec[] = parameterTable(config),
 ): Map<string, { data: Float32Array; shape: readonly number[] }> {
   const standardNormal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()); // Box–Muller
   return new Map(
-    parameterTable(config).map(({ name, shape }) => {
+    table.map(({ name, shape }) => {
       const rule = rules.find(([pattern]) => pattern.test(name));
       if (!rule) throw new Error(`no initialisation for ${name}`);
       const fill = rule[1](config, shape);

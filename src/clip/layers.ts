@@ -22,24 +22,35 @@ import {
 } from "../graph/index.js";
 import { activations } from "./activations.js";
 import type { Activation, TransformerConfig } from "./config.js";
+import type { Adapter } from "./lora.js";
 import type { Parameters } from "./parameters.js";
 
 export const widthOf = (x: Tensor) => x.shape.at(-1) as number;
 
-/** A linear map: weight `[out, in]`, bias `[out]`. */
+/** A linear map: weight `[out, in]`, bias `[out]`, and what is added to the weight where an adapter learns instead of it. */
 interface Linear {
   readonly weight: Tensor;
   readonly bias: Tensor;
+  readonly adapter?: Adapter | undefined;
 }
 
 const linearOf = (p: Parameters, inputs: number, out: number, prefix = ""): Linear => ({
   weight: p.get(`${prefix}weight`, [out, inputs]),
   bias: p.get(`${prefix}bias`, [out]),
+  adapter: p.adapter(`${prefix}weight`, [out, inputs]),
 });
 
+/** scale · x·Wᵀ + b: x `[R, in]` → `[R, out]`. An adapter takes two thin products. */
+function scaledLinear(x: Tensor, { weight, bias, adapter }: Linear, scale: number): Tensor {
+  const y = matmul(x, weight, { transposeB: true, plus: bias, scale });
+  if (!adapter) return y;
+  const thin = matmul(x, adapter.a, { transposeB: true }); // [R, rank]
+  return matmul(thin, adapter.b, { transposeB: true, plus: y, scale: scale * adapter.scale });
+}
+
 /** scale · (x·Wᵀ + b): x `[R, in]` → `[R, out]`. */
-const applyLinear = (x: Tensor, { weight, bias }: Linear, scale = 1): Tensor =>
-  matmul(x, weight, { transposeB: true, plus: scale === 1 ? bias : mul(bias, scale), scale });
+const applyLinear = (x: Tensor, map: Linear, scale = 1): Tensor =>
+  scaledLinear(x, scale === 1 ? map : { ...map, bias: mul(map.bias, scale) }, scale);
 
 export const linear = (p: Parameters, x: Tensor, out: number): Tensor => applyLinear(x, linearOf(p, widthOf(x), out));
 
@@ -47,11 +58,16 @@ export const linear = (p: Parameters, x: Tensor, out: number): Tensor => applyLi
  * The map of x̂ that equals `map` of x̂ ⊙ gain + bias: what a normalisation does after standardising is done to the
  * weights, which are few, instead of the tokens, forward and backward.
  */
-function afterNorm(norm: Parameters, { weight, bias }: Linear): Linear {
+function afterNorm(norm: Parameters, map: Linear): Linear {
+  const { weight, bias, adapter } = map;
   const width = widthOf(weight);
-  const shift = reshape(norm.get("bias", [width]), [1, width]);
-  const moved = matmul(shift, weight, { transposeB: true, plus: bias }); // [1, out]
-  return { weight: mul(weight, norm.get("weight", [width])), bias: reshape(moved, bias.shape) };
+  const gain = norm.get("weight", [width]);
+  const moved = applyLinear(reshape(norm.get("bias", [width]), [1, width]), map); // [1, out]
+  return {
+    weight: mul(weight, gain),
+    bias: reshape(moved, bias.shape),
+    adapter: adapter && { ...adapter, a: mul(adapter.a, gain) },
+  };
 }
 
 export const layerNorm = (p: Parameters, x: Tensor, epsilon?: number): Tensor =>
@@ -78,11 +94,15 @@ export const joinedProjection = (p: Parameters, inputs: number, width: number): 
   linearOf(p, inputs, 3 * width, "in_proj_");
 
 /** Query, key and value. Slicing the weights, not the projected tokens, makes no copy of the larger of the two. */
-export const projectEach = (inputs: readonly [Tensor, Tensor, Tensor], { weight, bias }: Linear): Tensor[] =>
+export const projectEach = (inputs: readonly [Tensor, Tensor, Tensor], { weight, bias, adapter }: Linear): Tensor[] =>
   inputs.map((x, part) => {
     const width = (bias.shape[0] as number) / 3;
     const rows = (t: Tensor) => slice(t, 0, part * width, (part + 1) * width);
-    return applyLinear(x, { weight: rows(weight), bias: rows(bias) });
+    return applyLinear(x, {
+      weight: rows(weight),
+      bias: rows(bias),
+      adapter: adapter && { ...adapter, b: rows(adapter.b) },
+    });
   });
 
 /** One token of each sequence, where only that is needed. */
@@ -153,7 +173,7 @@ export function mlp(
   const hidden = f(applyLinear(standardise(x, epsilon), first, inner)); // [R, hidden]
   const second = linearOf(p.at("c_proj"), mlpWidth, width);
   if (additions.includes("mlpNorm")) return applyLinear(layerNorm(p.at("ln"), mul(hidden, outer), epsilon), second);
-  return matmul(hidden, second.weight, { transposeB: true, plus: second.bias, scale: outer });
+  return scaledLinear(hidden, second, outer);
 }
 
 /**

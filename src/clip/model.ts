@@ -3,7 +3,7 @@ import { add, concat, type Dim, input, slice, type Tensor } from "../graph/index
 import { type ClipConfig, ignoresPadding, inputSides } from "./config.js";
 import { losses, similarity } from "./contrastive.js";
 import { modifiedResnet } from "./modifiedResnet.js";
-import { Parameters } from "./parameters.js";
+import { Parameters, type ParametersOptions } from "./parameters.js";
 import { textTransformer } from "./textTransformer.js";
 import { visionTransformer } from "./visionTransformer.js";
 
@@ -36,7 +36,7 @@ export const textEncoder = (config: ClipConfig, batch: Dim = "B", length: Dim = 
   text_features: encodeText(config, Parameters.root(), input("ids", [batch, length], "int32")),
 });
 
-export interface ModelOptions {
+export interface ModelOptions extends ParametersOptions {
   /** Pairs in the batch. */
   readonly batch?: Dim;
   readonly length?: Dim;
@@ -45,16 +45,14 @@ export interface ModelOptions {
    * the cache; the values are those of one run on all. Not for a ResNet in training, whose statistics are the batch's.
    */
   readonly imagesAtATime?: number | undefined;
-  /** Batch normalisation uses, and notes, the statistics of the batch. */
-  readonly training?: boolean;
   /** "softmax" (CLIP) unless given. */
   readonly loss?: keyof typeof losses;
 }
 
 /** The whole model on B pairs: inputs `pixels`, `ids`, `group`; everything that training and its tests ask for. */
 export function contrastiveModel(config: ClipConfig, options: ModelOptions = {}) {
-  const { batch = "B", length = textLength(config), imagesAtATime, training = false, loss = "softmax" } = options;
-  const parameters = Parameters.root({ training });
+  const { batch = "B", length = textLength(config), imagesAtATime, loss = "softmax" } = options;
+  const parameters = Parameters.root(options);
   const imageFeatures = concat(
     portions(pixelsInput(config, batch), imagesAtATime).map((some) => encodeImage(config, parameters, some)),
     0,
@@ -87,14 +85,17 @@ function portions(x: Tensor, size: number | undefined): Tensor[] {
 export interface ParameterSpec {
   readonly name: string;
   readonly shape: readonly number[];
-  /** false: a running average, measured in training rather than learned. */
+  /** false: a running average, measured in training rather than learned, or what is frozen. */
   readonly learned: boolean;
 }
 
-/** Every tensor of a checkpoint, in the order of the names. */
-export function parameterTable(config: ClipConfig): readonly ParameterSpec[] {
-  const { stored, statistics } = contrastiveModel(config);
+/** Every tensor of a checkpoint, or of a model with adapters, in the order of the names. */
+export function parameterTable(
+  config: ClipConfig,
+  options: Pick<ParametersOptions, "lora" | "frozen"> = {},
+): readonly ParameterSpec[] {
+  const { stored, parameters } = contrastiveModel(config, options);
   return [...stored]
-    .map(([name, tensor]) => ({ name, shape: tensor.shape as readonly number[], learned: !statistics.has(name) }))
+    .map(([name, tensor]) => ({ name, shape: tensor.shape as readonly number[], learned: parameters.has(name) }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -62,7 +62,7 @@ function normalisedConvolution(
   const runningVariance = norm.statistic("running_var", [channels]);
   const overPlaces = (t: Tensor) => reshape(t, [channels, 1, 1]);
 
-  if (!norm.training) {
+  if (!norm.measured) {
     const factor = div(gain, sqrt(add(runningVariance, EPSILON)));
     const y = convolution(x, mul(kernel, reshape(factor, [channels, 1, 1, 1])), window);
     return add(y, overPlaces(sub(bias, mul(runningMean, factor))));

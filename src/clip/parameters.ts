@@ -3,6 +3,16 @@
  * it; so the towers are the only place where shapes are written, and tracing them gives the table of a model.
  */
 import { input, type Tensor } from "../graph/index.js";
+import { type Adapter, adapterNames, isAdapted, type Lora } from "./lora.js";
+
+export interface ParametersOptions {
+  /** Batch normalisation uses, and notes, the statistics of the batch. */
+  readonly training?: boolean;
+  /** Adapters beside the matrices, which are asked for where the matrices are used. */
+  readonly lora?: Lora | undefined;
+  /** Of a full name: whether the parameter stays as it is, and batch normalisation with it. */
+  readonly frozen?: ((name: string) => boolean) | undefined;
+}
 
 /** What one tracing of a model has asked for. */
 interface Trace {
@@ -10,8 +20,7 @@ interface Trace {
   readonly tensors: Map<string, Tensor>;
   /** Those among them that are measured, not learned: running averages. In training, with their new values. */
   readonly statistics: Map<string, Tensor | null>;
-  /** Batch statistics instead of running averages. */
-  readonly training: boolean;
+  readonly options: ParametersOptions;
 }
 
 /** A scope in the tree of names: `parameters.at("visual").get("proj", [768, 512])` is `visual.proj`. */
@@ -21,13 +30,14 @@ export class Parameters {
     private readonly prefix: string,
   ) {}
 
-  /** The root. `training` makes batch normalisation use, and note, the statistics of the batch. */
-  static root({ training = false } = {}): Parameters {
-    return new Parameters({ tensors: new Map(), statistics: new Map(), training }, "");
+  static root(options: ParametersOptions = {}): Parameters {
+    return new Parameters({ tensors: new Map(), statistics: new Map(), options }, "");
   }
 
-  get training(): boolean {
-    return this.trace.training;
+  /** Whether a batch normalisation of this scope uses the statistics of the batch instead of its running averages. */
+  get measured(): boolean {
+    const { training = false, frozen } = this.trace.options;
+    return training && !frozen?.(`${this.prefix}weight`);
   }
 
   at(name: string): Parameters {
@@ -44,6 +54,15 @@ export class Parameters {
     const tensor = this.trace.tensors.get(full) ?? input(full, shape);
     this.trace.tensors.set(full, tensor);
     return tensor;
+  }
+
+  /** The low-rank addition to the matrix `name` `[out, in]`, where one is trained. */
+  adapter(name: string, [out, inputs]: readonly [number, number]): Adapter | undefined {
+    const { lora } = this.trace.options;
+    if (!lora || !isAdapted(lora, this.prefix + name)) return undefined;
+    const names = adapterNames(name);
+    const [a, b] = [this.get(names.a, [lora.rank, inputs]), this.get(names.b, [out, lora.rank])];
+    return { a, b, scale: lora.alpha / lora.rank };
   }
 
   /** A running average: stored like a parameter, but measured. */
@@ -64,12 +83,13 @@ export class Parameters {
     return this.trace.tensors;
   }
 
-  /** What is learned: all but the statistics. */
+  /** What is learned: all but the statistics and what is frozen. */
   learned(): ReadonlyMap<string, Tensor> {
-    return new Map([...this.trace.tensors].filter(([name]) => !this.trace.statistics.has(name)));
+    const { frozen } = this.trace.options;
+    return new Map([...this.trace.tensors].filter(([name]) => !this.trace.statistics.has(name) && !frozen?.(name)));
   }
 
-  /** The statistics, with their new values where the model was traced in training. */
+  /** The statistics, with their new values where they are measured. */
   statistics(): ReadonlyMap<string, Tensor | null> {
     return this.trace.statistics;
   }

@@ -1,11 +1,15 @@
 /** @file Training: from a recipe to a checkpoint, and its parts for those who write their own loop. */
 export { AdamW, type AdamWOptions } from "./adamw.js";
 export { arenaLayout, arenaViews, isDecayed, type Layout, type Slot } from "./arena.js";
+export { layerRates } from "./layerDecay.js";
+export { frozenBy, type Lock } from "./lock.js";
 export type { Hooks, Observer, OpenRun, StepReport, TrainPlan } from "./observer.js";
 export { alone, type Ranks } from "./ranks.js";
 export { parseRecipe, type Recipe, recipeSchema } from "./recipe.js";
+
 export type { Remark } from "./remark.js";
-export { learningRate } from "./schedule.js";
+export { learningRate, type Schedule } from "./schedule.js";
+
 export { imagesAtATime, type StepResult, Trainer, type TrainerOptions, type TrainingBatch } from "./step.js";
 export { type TrainOptions, type TrainResult, train } from "./train.js";
 export { type WatchOptions, watchRun } from "./watch.js";

@@ -5,17 +5,18 @@
 import { z } from "zod";
 import { clipSchema, type PresetName, presets } from "../clip/index.js";
 import { DiptychError, nearestName } from "../errors.js";
+import { scheduleSchema } from "./schedule.js";
 
 const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
 const count = z.number().int().positive();
 
 export const recipeSchema = z.strictObject({
   /** A preset's name, or all sizes. The vocabulary size is that of the tokenizer, whatever stands here. */
-  model: z.union([z.enum(presetNames), clipSchema]),
+  model: z.union([z.enum(presetNames), clipSchema]).optional(),
   /** Where pairs come from (see `SourceSpec` in the data room); relative paths start from the recipe's folder. */
   data: z.unknown(),
-  /** A size to learn a vocabulary from the captions, `"clip"` for CLIP's own 49,408 words. */
-  tokenizer: z.union([z.literal("clip"), z.strictObject({ vocabularySize: count })]).default({ vocabularySize: 4096 }),
+  /** A size to learn a vocabulary from the captions (4,096 unless given), `"clip"` for CLIP's own 49,408 words. */
+  tokenizer: z.union([z.literal("clip"), z.strictObject({ vocabularySize: count })]).optional(),
   /** Pairs in a step; every pair has all others of its batch as negatives. */
   batchSize: count,
   epochs: z.number().positive(),
@@ -46,13 +47,27 @@ export const recipeSchema = z.strictObject({
   keep: count.default(2),
   /** Pairs whose activations are in memory at once: memory depends on it, the contrastive batch does not. All unless given. */
   microBatch: count.optional(),
+  /**
+   * A checkpoint to go on from instead of random values: a path from the recipe's folder, or a published model's name. Its
+   * sizes, tokenizer and preprocessing are taken; `model` and `tokenizer` are left out.
+   */
+  from: z.string().optional(),
+  /** How the learning rate goes on behind warm-up: half a cosine or a straight line to 0, or as it is. */
+  schedule: scheduleSchema.default("cosine"),
+  /** Last steps, over which what the schedule says falls to 0 in a straight line. */
+  cooldown: z.number().int().nonnegative().default(0),
 });
-export type Recipe = z.infer<typeof recipeSchema>;
+
+type Keys = z.infer<typeof recipeSchema>;
+type Start =
+  | { readonly from: string; readonly model?: undefined }
+  | { readonly from?: undefined; readonly model: NonNullable<Keys["model"]> };
+export type Recipe = Omit<Keys, keyof Start> & Start;
 
 /** @throws DiptychError "UnknownOption", "InvalidRecipe" */
 export function parseRecipe(given: unknown): Recipe {
   const result = recipeSchema.safeParse(given);
-  if (result.success) return result.data;
+  if (result.success) return withStart(result.data);
   const issue = tellingIssue(result.error.issues);
   const place = issue.path.join(".");
   if (issue.code === "unrecognized_keys") {
@@ -69,6 +84,26 @@ export function parseRecipe(given: unknown): Recipe {
     "InvalidRecipe",
     `${place ? `In the recipe, "${place}"` : "The recipe"} is wrong: ${issue.message}.`,
     "Correct it.",
+  );
+}
+
+/** A run starts from sizes or from a checkpoint, which has its sizes and its tokenizer. */
+function withStart({ from, model, ...rest }: Keys): Recipe {
+  const given = { model, tokenizer: rest.tokenizer };
+  if (from !== undefined) {
+    const twice = (["model", "tokenizer"] as const).find((key) => given[key] !== undefined);
+    if (!twice) return { ...rest, from };
+    throw new DiptychError(
+      "InvalidRecipe",
+      `The recipe gives "${twice}" beside "from".`,
+      `Leave "${twice}" out: the checkpoint has its own.`,
+    );
+  }
+  if (model !== undefined) return { ...rest, model };
+  throw new DiptychError(
+    "InvalidRecipe",
+    'The recipe says neither "model" nor "from".',
+    "Name a preset to train from scratch, or a checkpoint to go on from.",
   );
 }
 

@@ -34,7 +34,7 @@ export interface SavedRun extends StartingState {
 }
 
 /** What the weights and the order of the samples follow from; the rest of a recipe may change between parts of a run. */
-const fixed = ["model", "data", "tokenizer", "batchSize", "seed"] as const;
+const fixed = ["from", "model", "data", "tokenizer", "batchSize", "seed"] as const;
 
 /** @throws DiptychError "NothingToResume", "OtherRecipe" */
 export async function loadRun(out: string, recipe: Recipe): Promise<SavedRun> {

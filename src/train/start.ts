@@ -1,8 +1,12 @@
 /** @file What a run starts from: a tokenizer, the model's sizes, and a value for every parameter. */
-import type { Checkpoint } from "../checkpoint/index.js";
+import { stat } from "node:fs/promises";
+import path from "node:path";
+import { type Checkpoint, loadCheckpoint } from "../checkpoint/node.js";
 import { type ClipConfig, initialise, presets } from "../clip/index.js";
 import { captions, type Source } from "../data/index.js";
+import { DiptychError } from "../errors.js";
 import { openaiPreprocess, randomStream } from "../image/index.js";
+import { withClipTokenizer } from "../tasks/node.js";
 import { createTokenizer, type Tokenizer, trainMerges } from "../tokenizer/index.js";
 import { loadClipTokenizer } from "../tokenizer/node.js";
 import type { Recipe } from "./recipe.js";
@@ -11,8 +15,13 @@ export interface StartingState extends Pick<Checkpoint, "config" | "preprocess" 
   readonly tokenizer: Tokenizer;
 }
 
-/** Of a new run: random parameters from the recipe's seed, a vocabulary learned from the captions unless CLIP's is asked for. */
-export async function startingState(recipe: Recipe, source: Source): Promise<StartingState> {
+/**
+ * Of a new run: a checkpoint's, or random parameters from the recipe's seed and a vocabulary learned from the captions
+ * unless CLIP's is asked for.
+ * @param base folder that a relative path starts from
+ */
+export async function startingState(recipe: Recipe, source: Source, base: string): Promise<StartingState> {
+  if (recipe.from !== undefined) return checkpointState(recipe.from, base);
   const tokenizer = await chooseTokenizer(recipe, source);
   const sizes: ClipConfig = typeof recipe.model === "string" ? presets[recipe.model] : recipe.model;
   const config = { ...sizes, text: { ...sizes.text, vocabularySize: tokenizer.vocabularySize } };
@@ -24,9 +33,23 @@ export async function startingState(recipe: Recipe, source: Source): Promise<Sta
   };
 }
 
-async function chooseTokenizer(recipe: Recipe, source: Source): Promise<Tokenizer> {
-  if (recipe.tokenizer === "clip") return loadClipTokenizer();
+/** @param from a path from `base`, or whatever else `loadCheckpoint` reads */
+async function checkpointState(from: string, base: string): Promise<StartingState> {
+  const file = path.resolve(base, from);
+  const isFile = await stat(file).catch(() => null);
+  const checkpoint = await withClipTokenizer(await loadCheckpoint(isFile ? file : from));
+  const { config, preprocess, parameters, tokenizer } = checkpoint;
+  if (tokenizer) return { config, preprocess, parameters, tokenizer };
+  throw new DiptychError(
+    "NoTokenizer",
+    `The checkpoint ${from} has no tokenizer, and its vocabulary is not CLIP's own.`,
+    "Put its tokenizer.json, or vocab.json and merges.txt, beside the weights.",
+  );
+}
+
+async function chooseTokenizer({ tokenizer }: Recipe, source: Source): Promise<Tokenizer> {
+  if (tokenizer === "clip") return loadClipTokenizer();
   const texts: string[] = [];
   for await (const caption of captions(source)) texts.push(caption);
-  return createTokenizer({ merges: trainMerges(texts, recipe.tokenizer.vocabularySize) });
+  return createTokenizer({ merges: trainMerges(texts, tokenizer?.vocabularySize ?? 4096) });
 }

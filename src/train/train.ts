@@ -55,7 +55,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     // ---- starting state
     const saved = options.resume ? await loadRun(out, recipe) : null;
     if (!saved) await refuseToOverwrite(out);
-    const { parameters, ...start } = saved ?? (await startingState(recipe, source));
+    const { parameters, ...start } = saved ?? (await startingState(recipe, source, options.base));
     const { config, preprocess, tokenizer } = start;
     const trainer = await Trainer.create(config, parameters, recipe, runtime);
     atEnd.push(() => trainer.dispose());
@@ -107,7 +107,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
       for await (const pairs of stream) {
         const waited = performance.now() - since;
         const batch = { ...pairs, group: await groupOf(pairs, ranks) };
-        const rate = learningRate(step, recipe.learningRate, recipe.warmup, steps);
+        const rate = learningRate(step, recipe, steps);
         const result = await trainer.step(batch, rate);
         const seconds = (performance.now() - since) / 1000;
         const report: StepReport = {

@@ -82,7 +82,7 @@ describe.skipIf(!hasShared).each(["plain", "clamp"])("thirty steps: %s", (name) 
     const rows = (all: Float32Array, batch: number) =>
       all.subarray((batch * all.length) / 3, ((batch + 1) * all.length) / 3);
     for (const [step, expected] of log.entries()) {
-      const rate = learningRate(step, hyper.lr, hyper.warmup, hyper.steps);
+      const rate = learningRate(step, { learningRate: hyper.lr, warmup: hyper.warmup }, hyper.steps);
       expect(rate).toBeCloseTo(expected.lr, 12);
       const pixels = rows(images, step % 3).map((v) => v / 128 - 1);
       const ids = Int32Array.from(rows(tokens, step % 3));

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { presets } from "../../src/clip/index.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
-import { AdamW, type AdamWOptions, arenaLayout, arenaViews, learningRate, parseRecipe } from "../../src/train/index.js";
+import { AdamW, type AdamWOptions, arenaLayout, arenaViews, parseRecipe } from "../../src/train/index.js";
 import { largestDifference } from "../clip/goldenModel.js";
 import { recipe } from "./pairs.js";
 
@@ -86,16 +86,6 @@ describe("AdamW", () => {
       }),
       { numRuns: 6 },
     );
-  });
-});
-
-describe("the learning rate", () => {
-  test("rises linearly to its peak, then falls by half a cosine", () => {
-    const rates = Array.from({ length: 12 }, (_, step) => learningRate(step, 8, 4, 12));
-    expect(rates.slice(0, 5)).toEqual([2, 4, 6, 8, 8]);
-    expect(rates[8]).toBeCloseTo(4, 12);
-    expect(learningRate(12, 8, 4, 12)).toBeCloseTo(0, 12);
-    for (let step = 5; step < 12; step++) expect(rates[step]!).toBeLessThan(rates[step - 1]!);
   });
 });
 
