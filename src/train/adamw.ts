@@ -4,7 +4,7 @@
  */
 import { add, div, input, mul, sqrt, sub, sum } from "../graph/index.js";
 import type { Program, Runtime, TensorData } from "../runtime/index.js";
-import type { Layout } from "./arena.js";
+import { chunks, type Layout, type Stretch, stretches } from "./arena.js";
 
 export interface AdamWOptions {
   readonly beta1: number;
@@ -16,9 +16,6 @@ export interface AdamWOptions {
   /** Gradients longer than this (Euclidean norm over all parameters) are scaled down to it. */
   readonly clipNorm: number | null;
 }
-
-/** 64 Ki numbers: four arrays of them stay in a core's second-level cache. */
-const CHUNK = 1 << 16;
 
 const updateGraph = ({ beta1, beta2, epsilon }: AdamWOptions) => {
   const array = (name: string) => input(name, ["N"]);
@@ -40,30 +37,34 @@ export class AdamW {
   steps = 0;
 
   private constructor(
-    private readonly layout: Pick<Layout, "decayed" | "learned">,
+    learned: number,
+    private readonly parts: readonly Stretch[],
     private readonly options: AdamWOptions,
     private readonly update: Program,
     private readonly squares: Program,
   ) {
-    this.first = new Float32Array(layout.learned);
-    this.second = new Float32Array(layout.learned);
+    this.first = new Float32Array(learned);
+    this.second = new Float32Array(learned);
   }
 
+  /** @param rateOf each parameter's share of the learning rate */
   static async create(
-    layout: Pick<Layout, "decayed" | "learned">,
+    layout: Layout,
     options: AdamWOptions,
     runtime: Runtime,
+    rateOf: (name: string) => number = () => 1,
   ): Promise<AdamW> {
     const gradient = input("gradient", ["N"]);
     const squares = await runtime.compile({ squares: sum(mul(gradient, gradient), [0]) });
-    return new AdamW(layout, options, await runtime.compile(updateGraph(options)), squares);
+    const update = await runtime.compile(updateGraph(options));
+    return new AdamW(layout.learned, stretches(layout, rateOf), options, update, squares);
   }
 
   /** Euclidean norm of all gradients. */
   async norm(gradients: Float32Array): Promise<number> {
     let total = 0;
-    for (let start = 0; start < gradients.length; start += CHUNK) {
-      const data = gradients.subarray(start, start + CHUNK);
+    for (const [from, to] of chunks(0, gradients.length)) {
+      const data = gradients.subarray(from, to);
       const { squares } = await this.squares.run({ gradient: { data, shape: [data.length] } });
       total += Number(squares!.data[0]);
     }
@@ -78,20 +79,19 @@ export class AdamW {
     const scalar = (value: number): TensorData => ({ data: Float32Array.of(value), shape: [] });
     const scalars = {
       clip: scalar(clipNorm === null ? 1 : Math.min(1, clipNorm / (norm + 1e-6))),
-      rate: scalar(learningRate / (1 - beta1 ** this.steps)),
       secondCorrection: scalar(1 / Math.sqrt(1 - beta2 ** this.steps)),
     };
-    const ranges = [
-      { from: 0, to: this.layout.decayed, keep: scalar(1 - learningRate * weightDecay) },
-      { from: this.layout.decayed, to: this.layout.learned, keep: scalar(1) },
-    ];
-    for (const { from, to, keep } of ranges) {
-      for (let start = from; start < to; start += CHUNK) {
-        const end = Math.min(start + CHUNK, to);
-        const part = (arena: Float32Array): TensorData => ({ data: arena.subarray(start, end), shape: [end - start] });
+    for (const stretch of this.parts) {
+      const rate = learningRate * stretch.rate;
+      const rates = {
+        rate: scalar(rate / (1 - beta1 ** this.steps)),
+        keep: scalar(stretch.decays ? 1 - rate * weightDecay : 1),
+      };
+      for (const [from, to] of chunks(stretch.from, stretch.to)) {
+        const part = (arena: Float32Array): TensorData => ({ data: arena.subarray(from, to), shape: [to - from] });
         const [values, first, second] = [part(parameters), part(this.first), part(this.second)];
         await this.update.run(
-          { parameters: values, first, second, gradient: part(gradients), keep, ...scalars },
+          { parameters: values, first, second, gradient: part(gradients), ...rates, ...scalars },
           { newParameters: values, newFirst: first, newSecond: second },
         );
       }

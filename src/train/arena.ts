@@ -55,3 +55,34 @@ export function arenaViews(
       .map(({ name, shape, offset, size }) => [name, { data: arena.subarray(offset, offset + size), shape }]),
   );
 }
+
+/** 64 Ki numbers: four arrays of them stay in a core's second-level cache. */
+const CHUNK = 1 << 16;
+
+/** `[from, to)` cut into pieces that fit the cache, for one pass of a small program over arenas. */
+export function* chunks(from: number, to: number): Iterable<readonly [from: number, to: number]> {
+  for (let start = from; start < to; start += CHUNK) yield [start, Math.min(start + CHUNK, to)];
+}
+
+/** A stretch of an arena that is updated alike. */
+export interface Stretch {
+  readonly from: number;
+  readonly to: number;
+  readonly decays: boolean;
+  /** Share of the learning rate. */
+  readonly rate: number;
+}
+
+/** What is learned, in as few stretches as the shares of the learning rate allow. */
+export function stretches({ slots, decayed, learned }: Layout, rateOf: (name: string) => number): Stretch[] {
+  const found: Stretch[] = [];
+  for (const { name, offset, size } of slots) {
+    if (offset >= learned) break;
+    const slot = { from: offset, to: offset + size, decays: offset < decayed, rate: rateOf(name) };
+    const last = found.at(-1);
+    if (last && last.decays === slot.decays && last.rate === slot.rate)
+      found[found.length - 1] = { ...last, to: slot.to };
+    else found.push(slot);
+  }
+  return found;
+}

@@ -1,6 +1,7 @@
 /** @file Training: from a recipe to a checkpoint, and its parts for those who write their own loop. */
 export { AdamW, type AdamWOptions } from "./adamw.js";
 export { arenaLayout, arenaViews, isDecayed, type Layout, type Slot } from "./arena.js";
+export { createEma, type Ema } from "./ema.js";
 export { layerRates } from "./layerDecay.js";
 export { frozenBy, type Lock } from "./lock.js";
 export type { Hooks, Observer, OpenRun, StepReport, TrainPlan } from "./observer.js";

@@ -3,8 +3,9 @@
  * A misspelt key is refused with the nearest known name.
  */
 import { z } from "zod";
-import { clipSchema, type PresetName, presets } from "../clip/index.js";
+import { clipSchema, loraSchema, type PresetName, presets } from "../clip/index.js";
 import { DiptychError, nearestName } from "../errors.js";
+import { lockSchema } from "./lock.js";
 import { scheduleSchema } from "./schedule.js";
 
 const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
@@ -56,6 +57,14 @@ export const recipeSchema = z.strictObject({
   schedule: scheduleSchema.default("cosine"),
   /** Last steps, over which what the schedule says falls to 0 in a straight line. */
   cooldown: z.number().int().nonnegative().default(0),
+  /** Layers that stay as they are: `true` for a tower, or `{ unlockedFrom: k }`. */
+  lock: lockSchema.optional(),
+  /** The learning rate's factor from layer to layer, downwards: 0.7 makes a block learn 0.7 times as fast as the next one. */
+  layerDecay: z.number().positive().max(1).optional(),
+  /** Low-rank adapters learn, and nothing else; the checkpoint has them merged. */
+  lora: loraSchema.optional(),
+  /** The checkpoint holds a running average of the parameters, of which a step keeps so much (0.9999). */
+  ema: z.number().min(0).max(1).optional(),
 });
 
 type Keys = z.infer<typeof recipeSchema>;

@@ -10,12 +10,14 @@ import {
   loadCheckpoint,
   loadTraining,
   newestCheckpoint,
+  type Parameter,
   pruneGenerations,
   saveCheckpoint,
   type TrainingState,
 } from "../checkpoint/node.js";
 import { DiptychError } from "../errors.js";
 import { arenaViews } from "./arena.js";
+import { published } from "./published.js";
 import type { Recipe } from "./recipe.js";
 import type { StartingState } from "./start.js";
 import type { Trainer } from "./step.js";
@@ -34,7 +36,10 @@ export interface SavedRun extends StartingState {
 }
 
 /** What the weights and the order of the samples follow from; the rest of a recipe may change between parts of a run. */
-const fixed = ["from", "model", "data", "tokenizer", "batchSize", "seed"] as const;
+const fixed = ["from", "model", "lora", "lock", "ema", "data", "tokenizer", "batchSize", "seed"] as const;
+
+/** Before the names of parameters that training goes on from where the model has another value: averaged, or merged. */
+const trained = "trained ";
 
 /** @throws DiptychError "NothingToResume", "OtherRecipe" */
 export async function loadRun(out: string, recipe: Recipe): Promise<SavedRun> {
@@ -57,7 +62,11 @@ export async function loadRun(out: string, recipe: Recipe): Promise<SavedRun> {
   if (!tokenizer) {
     throw new DiptychError("NothingToResume", `The checkpoint ${folder} lacks its tokenizer.`, "Restore its files.");
   }
-  return { ...checkpoint, tokenizer, step, tensors: training.tensors };
+  const parameters = new Map<string, Parameter>(checkpoint.parameters);
+  for (const { name, data, shape } of training.tensors) {
+    if (name.startsWith(trained)) parameters.set(name.slice(trained.length), { data, shape });
+  }
+  return { ...checkpoint, parameters, tokenizer, step, tensors: training.tensors };
 }
 
 /** @throws DiptychError "RunExists" where a run has got beyond its start */
@@ -78,10 +87,14 @@ export async function saveRun(
 ): Promise<string> {
   const step = trainer.optimiser.steps;
   const folder = generationFolder(out, step);
+  const named = trainer.named();
+  const parameters = published(trainer, named);
+  const others = [...named].filter(([name, { data }]) => parameters.get(name)?.data !== data);
+  const tensors = [...arenas(trainer), ...others.map(([name, value]) => ({ name: trained + name, ...value }))];
   await saveCheckpoint(
     folder,
-    { ...start, parameters: trainer.named(), origin: "Trained by Diptych." },
-    { training: { tensors: arenas(trainer), state: { step, recipe } satisfies RunState } },
+    { ...start, parameters, origin: "Trained by Diptych." },
+    { training: { tensors, state: { step, recipe } satisfies RunState } },
   );
   await pruneGenerations(out, recipe.keep);
   return folder;
@@ -100,10 +113,11 @@ export function restore(trainer: Trainer, { step, tensors }: SavedRun): void {
   trainer.optimiser.steps = step;
 }
 
-/** All that a run needs to go on beside its parameters, live. */
-function arenas({ layout, optimiser }: Trainer): TrainingState["tensors"] {
-  return Object.entries({ "first moment of ": optimiser.first, "second moment of ": optimiser.second }).flatMap(
-    ([prefix, arena]) => [...arenaViews(layout, arena)].map(([name, view]) => ({ name: prefix + name, ...view })),
+/** What a run needs to go on beside its parameters, live. */
+function arenas({ layout, optimiser, ema }: Trainer): TrainingState["tensors"] {
+  const moments = { "first moment of ": optimiser.first, "second moment of ": optimiser.second };
+  return Object.entries({ ...moments, ...(ema && { "average of ": ema.average }) }).flatMap(([prefix, arena]) =>
+    [...arenaViews(layout, arena)].map(([name, view]) => ({ name: prefix + name, ...view })),
   );
 }
 

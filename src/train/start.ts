@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
 import { type Checkpoint, loadCheckpoint } from "../checkpoint/node.js";
-import { type ClipConfig, initialise, presets } from "../clip/index.js";
+import { type ClipConfig, initialise, isAdapter, parameterTable, presets } from "../clip/index.js";
 import { captions, type Source } from "../data/index.js";
 import { DiptychError } from "../errors.js";
 import { openaiPreprocess, randomStream } from "../image/index.js";
@@ -17,13 +17,21 @@ export interface StartingState extends Pick<Checkpoint, "config" | "preprocess" 
 
 /**
  * Of a new run: a checkpoint's, or random parameters from the recipe's seed and a vocabulary learned from the captions
- * unless CLIP's is asked for.
+ * unless CLIP's is asked for; and adapters where they are to learn.
  * @param base folder that a relative path starts from
  */
 export async function startingState(recipe: Recipe, source: Source, base: string): Promise<StartingState> {
-  if (recipe.from !== undefined) return checkpointState(recipe.from, base);
+  const { from, model, lora } = recipe;
+  const state = from === undefined ? await freshState(recipe, model, source) : await checkpointState(from, base);
+  if (!lora) return state;
+  const adapters = parameterTable(state.config, { lora }).filter(({ name }) => isAdapter(name));
+  const values = initialise(state.config, randomStream([recipe.seed]), adapters);
+  return { ...state, parameters: new Map([...state.parameters, ...values]) };
+}
+
+async function freshState(recipe: Recipe, model: NonNullable<Recipe["model"]>, source: Source): Promise<StartingState> {
   const tokenizer = await chooseTokenizer(recipe, source);
-  const sizes: ClipConfig = typeof recipe.model === "string" ? presets[recipe.model] : recipe.model;
+  const sizes: ClipConfig = typeof model === "string" ? presets[model] : model;
   const config = { ...sizes, text: { ...sizes.text, vocabularySize: tokenizer.vocabularySize } };
   return {
     config,

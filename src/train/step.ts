@@ -2,11 +2,14 @@
  * @file One training step: loss and gradients of a batch in one program, then the update.
  * Parameters, gradients and moments live in arenas; the program reads and writes views of them.
  */
-import { type ClipConfig, contrastiveModel, inputSides, parameterTable } from "../clip/index.js";
+import { type ClipConfig, contrastiveModel, inputSides, type Lora, parameterTable } from "../clip/index.js";
 import { gradient, share } from "../graph/index.js";
 import type { Program, Runtime, TensorData } from "../runtime/index.js";
 import { AdamW, type AdamWOptions } from "./adamw.js";
 import { arenaLayout, arenaViews, type Layout } from "./arena.js";
+import { createEma, type Ema } from "./ema.js";
+import { layerRates } from "./layerDecay.js";
+import { frozenBy, type Lock } from "./lock.js";
 import { alone, type Ranks } from "./ranks.js";
 
 /** exp of it stays in [1, 100], as in the paper (§2.5). */
@@ -31,6 +34,14 @@ export interface TrainerOptions extends AdamWOptions {
   readonly batchSize: number;
   /** Pairs whose activations are in memory at once; the whole batch of a rank unless given. */
   readonly microBatch?: number | undefined;
+  /** Layers that stay as they are. */
+  readonly lock?: Lock | undefined;
+  /** Adapters learn, and nothing else. */
+  readonly lora?: Lora | undefined;
+  /** The learning rate's factor from layer to layer, downwards. */
+  readonly layerDecay?: number | undefined;
+  /** Most that the running average of the parameters keeps of itself at a step; none is kept unless given. */
+  readonly ema?: number | undefined;
 }
 
 export interface StepResult {
@@ -60,6 +71,9 @@ export class Trainer {
     readonly optimiser: AdamW,
     private readonly program: Program,
     private readonly config: ClipConfig,
+    readonly options: TrainerOptions,
+    /** The parameters' running average, where one is kept. */
+    readonly ema: Ema | null,
   ) {}
 
   /**
@@ -73,12 +87,15 @@ export class Trainer {
     runtime: Runtime,
     ranks: Ranks = alone,
   ): Promise<Trainer> {
-    const layout = arenaLayout(parameterTable(config));
+    const { lock, lora, layerDecay = 1, ema } = options;
+    const learning = { lora, frozen: frozenBy(config, lock, lora) };
+    const layout = arenaLayout(parameterTable(config, learning));
     const parameters = new Float32Array(layout.length);
     for (const [name, view] of arenaViews(layout, parameters)) view.data.set(values.get(name)!.data);
     const model = contrastiveModel(config, {
       batch: options.batchSize / ranks.size,
       training: true,
+      ...learning,
       // A model with a logit bias judges each pair alone, as SigLIP does; its scale is left free.
       loss: config.logitBias ? "sigmoid" : "softmax",
       ...(config.image.kind === "vit" && { imagesAtATime }),
@@ -86,15 +103,17 @@ export class Trainer {
     const outputs = share({
       loss: model.loss,
       logits: model.logits,
-      ...Object.fromEntries([...model.statistics].map(([name, value]) => [`new ${name}`, value!])),
+      ...Object.fromEntries([...model.statistics].flatMap(([name, value]) => (value ? [[`new ${name}`, value]] : []))),
     });
     const gradients = gradient(outputs.loss!, [...model.parameters.values()]);
     const program = await runtime.compile({
       ...outputs,
       ...Object.fromEntries([...model.parameters.keys()].map((name, i) => [`d ${name}`, gradients[i]!])),
     });
-    const optimiser = await AdamW.create(layout, options, runtime);
-    return new Trainer(layout, parameters, new Float32Array(layout.learned), optimiser, program, config);
+    const optimiser = await AdamW.create(layout, options, runtime, layerRates(config, layerDecay));
+    const average = ema === undefined ? null : await createEma(parameters, layout.learned, ema, runtime);
+    const gradientArena = new Float32Array(layout.learned);
+    return new Trainer(layout, parameters, gradientArena, optimiser, program, config, options, average);
   }
 
   /** Views of the parameters by name, live. */
@@ -129,7 +148,8 @@ export class Trainer {
     const gradientNorm = await this.optimiser.step(this.parameters, this.gradients, learningRate);
     const scale = named.get("logit_scale")!.data;
     const [lowest, highest] = LOGIT_SCALE_RANGE;
-    if (!this.config.logitBias) scale[0] = Math.min(Math.max(scale[0]!, lowest), highest);
+    if (!this.config.logitBias && !this.options.lora) scale[0] = Math.min(Math.max(scale[0]!, lowest), highest);
+    await this.ema?.update(this.parameters, this.optimiser.steps);
     return {
       loss,
       ...accuracies(logits.data as Float32Array, batch.group),
@@ -141,6 +161,7 @@ export class Trainer {
   async dispose(): Promise<void> {
     await this.program.dispose();
     await this.optimiser.dispose();
+    await this.ema?.dispose();
   }
 }
 

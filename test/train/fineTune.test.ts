@@ -3,10 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Checkpoint, loadCheckpoint } from "../../src/checkpoint/node.js";
+import { type Checkpoint, loadCheckpoint, loadTraining, newestCheckpoint } from "../../src/checkpoint/node.js";
 import { createPicturePool, type PicturePool } from "../../src/image/node.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
-import { type Recipe, type TrainOptions, train } from "../../src/train/index.js";
+import { createEma, type Recipe, type TrainOptions, train } from "../../src/train/index.js";
+import { largestDifference } from "../clip/goldenModel.js";
 import { recipe, writePairs } from "./pairs.js";
 
 const runtime = nodeRuntime();
@@ -34,8 +35,25 @@ async function run(name: string, what: Recipe, options: Partial<TrainOptions> = 
   const out = path.join(base, name);
   const observers = [() => ({ onStep: ({ loss }: { loss: number }) => losses.push(loss) })];
   await train(what, { out, base, runtime, pool, ...options, observers: [...observers, ...(options.observers ?? [])] });
-  return { losses, checkpoint: await loadCheckpoint(out) };
+  const folder = await newestCheckpoint(out);
+  return { losses, checkpoint: await loadCheckpoint(folder), training: (await loadTraining(folder))! };
 }
+
+/** The same run as a whole, and stopped after its fourth step and resumed. */
+async function bothWays(name: string, what: Recipe) {
+  const whole = await run(name, what);
+  const stop = new AbortController();
+  const stopAtFourth = () => ({ onStep: ({ step }: { step: number }) => step === 3 && stop.abort() });
+  const first = await run(`${name}-parts`, what, { signal: stop.signal, observers: [stopAtFourth] });
+  const second = await run(`${name}-parts`, what, { resume: true });
+  return { whole, parts: { ...second, losses: [...first.losses, ...second.losses] } };
+}
+
+/** Names of the checkpoint's parameters that are not the start's, to the bit. */
+const changed = ({ parameters }: Checkpoint): string[] =>
+  [...parameters].filter(([name, { data }]) => largestDifference(data, startOf(name)) > 0).map(([name]) => name);
+
+const startOf = (name: string): Float32Array => start.parameters.get(name)!.data;
 
 beforeAll(async () => {
   base = await mkdtemp(path.join(tmpdir(), "diptych-"));
@@ -74,5 +92,78 @@ describe("a run from a checkpoint", () => {
     expect(() => further(changes)).toThrow(
       expect.objectContaining({ code: "InvalidRecipe", message: expect.stringContaining(message) }),
     );
+  });
+});
+
+describe("a locked tower", () => {
+  test("stays as it is, without moments, and the other learns", async () => {
+    const { checkpoint, training, losses } = await run("locked", further({ lock: { image: true } }));
+    expect(losses.at(-1)).toBeLessThan(losses[0]!);
+    const names = changed(checkpoint);
+    expect(names.filter((name) => name.startsWith("visual."))).toEqual([]);
+    expect(names).toContain("text_projection");
+    const states = training.tensors.map(({ name }) => name);
+    expect(states.filter((name) => name.includes("visual."))).toEqual([]);
+    expect(states).toContain("second moment of text_projection");
+  });
+});
+
+describe("LoRA", () => {
+  const lora = further({ lora: { rank: 2, alpha: 4 }, learningRate: 1e-2 });
+  let ways: Awaited<ReturnType<typeof bothWays>>;
+  beforeAll(async () => {
+    ways = await bothWays("lora", lora);
+  });
+
+  test("begins where the base stands and learns", async () => {
+    const plain = await run("plain", further({ epochs: 1 }));
+    expect(ways.whole.losses[0]).toBe(plain.losses[0]);
+    expect(ways.whole.losses.at(-1)).toBeLessThan(0.5 * ways.whole.losses[0]!);
+  });
+
+  test("leaves all but its matrices as they are, and those untouched below the adapters", async () => {
+    const { checkpoint, training } = ways.whole;
+    const matrices = changed(checkpoint);
+    expect(matrices.length).toBeGreaterThan(0);
+    expect(matrices.every((name) => /(attn|mlp)\..*weight$/.test(name))).toBe(true);
+    const kept = new Map(training.tensors.map(({ name, data }) => [name, data]));
+    for (const name of matrices) expect(kept.get(`trained ${name}`)).toEqual(startOf(name));
+    const moments = [...kept.keys()].filter((name) => name.includes("moment"));
+    expect(moments.every((name) => /lora_[AB]$/.test(name))).toBe(true);
+  });
+
+  test("resumed equals the uninterrupted run bit for bit", () => {
+    expect(ways.parts.losses).toEqual(ways.whole.losses);
+    expect(ways.parts.checkpoint.parameters).toEqual(ways.whole.checkpoint.parameters);
+    expect(ways.parts.training.tensors).toEqual(ways.whole.training.tensors);
+  });
+});
+
+describe("averaged weights", () => {
+  test("are what the checkpoint holds, and resume bit for bit beside those that are trained", async () => {
+    const { whole, parts } = await bothWays("averaged", further({ ema: 0.6 }));
+    const plain = await run("not-averaged", further());
+    expect(whole.losses).toEqual(plain.losses);
+    expect(parts.losses).toEqual(whole.losses);
+    expect(parts.checkpoint.parameters).toEqual(whole.checkpoint.parameters);
+    expect(parts.training.tensors).toEqual(whole.training.tensors);
+    const trained = new Map(whole.training.tensors.map(({ name, data }) => [name, data]));
+    for (const [name, { data }] of plain.checkpoint.parameters) expect(trained.get(`trained ${name}`)).toEqual(data);
+    expect(changed(whole.checkpoint)).toContain("text_projection");
+  });
+
+  test("follow the parameters, at first faster, by the formula", async () => {
+    const parameters = Float32Array.from({ length: 70_003 }, (_, i) => Math.sin(i));
+    const learned = 70_001;
+    const ema = await createEma(parameters, learned, 0.5, runtime);
+    const expected = Array.from(parameters.subarray(0, learned));
+    for (let updates = 1; updates <= 12; updates++) {
+      for (let i = 0; i < parameters.length; i++) parameters[i] = Math.cos(i * updates);
+      await ema.update(parameters, updates);
+      const keep = Math.min(0.5, (1 + updates) / (10 + updates));
+      for (let i = 0; i < learned; i++) expected[i] = keep * expected[i]! + (1 - keep) * parameters[i]!;
+    }
+    expect(largestDifference(ema.average, expected)).toBeLessThan(1e-6);
+    await ema.dispose();
   });
 });

@@ -42,7 +42,12 @@ describe("AdamW", () => {
   const rate = 1e-2;
 
   /** Algorithm 2 of Loshchilov & Hutter 2019 on one array in float64, after clipping to the norm. */
-  function reference(start: Float32Array, gradients: readonly Float32Array[], decayed: number): number[] {
+  function reference(
+    start: Float32Array,
+    gradients: readonly Float32Array[],
+    decayed: number,
+    rateAt: (index: number) => number = () => rate,
+  ): number[] {
     const { beta1, beta2, epsilon, weightDecay, clipNorm } = options;
     const values = [...start];
     const [first, second] = [values.map(() => 0), values.map(() => 0)] as [number[], number[]];
@@ -50,6 +55,7 @@ describe("AdamW", () => {
       const norm = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0));
       const clip = Math.min(1, clipNorm! / (norm + 1e-6));
       for (let i = 0; i < values.length; i++) {
+        const rate = rateAt(i);
         const g = gradient[i]! * clip;
         first[i] = beta1 * first[i]! + (1 - beta1) * g;
         second[i] = beta2 * second[i]! + (1 - beta2) * g * g;
@@ -86,6 +92,27 @@ describe("AdamW", () => {
       }),
       { numRuns: 6 },
     );
+  });
+
+  test("gives each parameter its share of the learning rate, of the decay too", async () => {
+    const layout = arenaLayout(
+      ["w1", "w2", "w3", "bias1", "bias2"].map((name) => ({
+        name,
+        shape: name.startsWith("w") ? [2, 40_000] : [3],
+        learned: true,
+      })),
+    );
+    const shares: Readonly<Record<string, number>> = { w1: 0.25, w2: 0.5, w3: 0.5, bias1: 0.5, bias2: 0 };
+    const rateAt = (index: number) => rate * shares[layout.slots.findLast(({ offset }) => offset <= index)!.name]!;
+    const start = Float32Array.from({ length: layout.length }, (_, i) => Math.sin(i));
+    const gradient = start.map((_, i) => Math.cos(i * 1.3));
+    const adamw = await AdamW.create(layout, options, runtime, (name) => shares[name]!);
+    const values = start.slice();
+    for (let step = 0; step < 2; step++) await adamw.step(values, gradient, rate);
+    const expected = reference(start, [gradient, gradient], layout.decayed, rateAt);
+    expect(largestDifference(values, expected)).toBeLessThan(1e-5);
+    expect(values.subarray(-3)).toEqual(start.subarray(-3));
+    await adamw.dispose();
   });
 });
 
