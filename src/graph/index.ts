@@ -44,6 +44,7 @@ export {
   withGradient,
 } from "./operators/index.js";
 export { printGraph } from "./print.js";
+export { type QuantiseOptions, quantise } from "./quantise.js";
 export { type Dim, dimProduct, formatShape, type Shape } from "./shape.js";
 export { inputsOf, share, simplify } from "./simplify.js";
 export type { DType, Operator, Tensor } from "./tensor.js";

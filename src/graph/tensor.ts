@@ -6,8 +6,8 @@
 import type { Emitter } from "./onnx/emitter.js";
 import type { Shape } from "./shape.js";
 
-export type DType = "float32" | "float64" | "int32" | "int64" | "uint8";
-export type Values = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+export type DType = "float32" | "float64" | "int32" | "int64" | "uint8" | "int8";
+export type Values = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
 
 /** One value of the graph. Immutable: graphs are rewritten by making new tensors. */
 export interface Tensor<A = unknown> {

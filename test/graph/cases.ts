@@ -4,7 +4,14 @@
  */
 import fc from "fast-check";
 import * as g from "../../src/graph/index.js";
-import { convolutionTransposeOperator, layerNormOperator, partOperator } from "../../src/graph/operators/index.js";
+import {
+  convolutionTransposeOperator,
+  integerMatmul,
+  layerNormOperator,
+  partOperator,
+  round,
+  step,
+} from "../../src/graph/operators/index.js";
 import { apply } from "../../src/graph/tensor.js";
 import type { OperatorKey } from "./reference.js";
 
@@ -199,6 +206,57 @@ export const cases: { readonly [K in OperatorKey]: Case } = {
       [
         () => g.matmul(x(7, 4, 3), y(3, 5), { plus: z(5) }),
         "only a product of two matrices takes an added term: [7, 4, 5] + [5]",
+      ],
+    ],
+  },
+  stepOperator: {
+    examples: fc
+      .tuple(dim, dim, fc.constantFrom([0] as const, [1] as const, [0, 1] as const))
+      .map(([rows, columns, axes]) => ({ given: [real([rows, columns])], make: (x) => step(x!, axes, 127) })),
+    differentiable: false,
+    shapes: [
+      [() => step(x("B", 8), [1], 127), "[B, 1]"],
+      [() => step(x("B", 8), [0, 1], 127), "[1, 1]"],
+    ],
+    misfits: [[() => step(x("B", 8, 2), [1], 127), "step of [B, 8, 2], which is no matrix"]],
+  },
+  roundOperator: {
+    examples: fc
+      .tuple(dim, dim, fc.constantFrom("uint8", "int8"), fc.constantFrom("row", "column", "all"))
+      .map(([rows, columns, to, each]) => ({
+        given: [real([rows, columns]), positive([each === "row" ? rows : 1, each === "column" ? columns : 1])],
+        // steps small enough for some to leave the range; the factor is exact
+        make: (x, step) => round(x!, g.mul(step!, 2 ** -7), to),
+      })),
+    differentiable: false,
+    shapes: [[() => round(x("B", 8), y("B", 1), "uint8"), "[B, 8]"]],
+    misfits: [
+      [() => round(x("B", 8), y(8), "uint8"), "round of [B, 8] to steps [8]"],
+      [() => round(x("B", 8), y("B", 8), "uint8"), "round of [B, 8] to steps [B, 8]"],
+    ],
+  },
+  integerMatmulOperator: {
+    examples: fc.tuple(dim, size, size, fc.boolean()).map(([rows, inner, columns, biased]) => ({
+      given: [real([rows, inner]), real([inner, columns]), real([1, columns]), real([columns])],
+      make: (a, b, steps, bias) =>
+        integerMatmul(
+          // over the whole range of both types
+          round(a!, g.constant([2 ** -6], [1, 1]), "uint8"),
+          round(b!, g.constant([2 ** -6], [1, 1]), "int8"),
+          steps!,
+          biased ? bias : undefined,
+        ),
+    })),
+    differentiable: false,
+    shapes: [[() => integerMatmul(g.input("x", ["B", 4], "uint8"), g.input("y", [4, 6], "int8"), z(1, 6)), "[B, 6]"]],
+    misfits: [
+      [
+        () => integerMatmul(g.input("x", ["B", 4], "int8"), g.input("y", [4, 6], "int8"), z(1, 6)),
+        "integerMatmul of int8 [B, 4] and int8 [4, 6] with steps [1, 6]",
+      ],
+      [
+        () => integerMatmul(g.input("x", ["B", 4], "uint8"), g.input("y", [4, 6], "int8"), z(1, 6), x(4)),
+        "integerMatmul of uint8 [B, 4] and int8 [4, 6] with steps [1, 6] and bias [4]",
       ],
     ],
   },

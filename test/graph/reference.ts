@@ -78,6 +78,13 @@ function erf(x: number): number {
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
 
+/** The nearest integer, the even one of two. */
+function toEven(x: number): number {
+  const below = Math.floor(x);
+  if (x - below !== 0.5) return Math.round(x);
+  return below % 2 === 0 ? below : below + 1;
+}
+
 /** Mean and reciprocal standard deviation of the row that a position lies in. */
 function moments(x: Values, at: Position, epsilon: number): readonly [number, number] {
   const width = x.shape.at(-1)!;
@@ -121,6 +128,25 @@ const kernels: { readonly [K in OperatorKey]: Kernel<AttributesOf<K>> } = {
           valueAt(b!, [...batch, ...(transposeB ? [column, k] : [k, column])]),
       );
       return scale * total(products) + (c ? valueAt(c, at) : 0);
+    }),
+  stepOperator: (x, { axes, largest }, shape, of) =>
+    reduction((values) => Math.fround(Math.max(...values.map(Math.abs)) * Math.fround(1 / largest)))(
+      x,
+      { axes },
+      shape,
+      of,
+    ),
+  // As the runtime: the quotient in float32, halves to even. An unsigned integer stands for itself less 128.
+  roundOperator: ([x, step], { to }, shape) =>
+    tabulate(shape, (at) => {
+      const [zero, least, most] = to === "uint8" ? [128, 0, 255] : [0, -128, 127];
+      return Math.min(Math.max(toEven(Math.fround(valueAt(x!, at) / valueAt(step!, at))) + zero!, least!), most!);
+    }),
+  integerMatmulOperator: ([a, b, steps, bias], _, shape) =>
+    tabulate(shape, ([row, column]) => {
+      const inner = count(a!.shape[1]!);
+      const sum = total(inner.map((k) => (valueAt(a!, [row!, k]) - 128) * valueAt(b!, [k, column!])));
+      return sum * valueAt(steps!, [0, column!]) + (bias ? valueAt(bias, [column!]) : 0);
     }),
   softmaxOperator: ([x], _, shape) =>
     tabulate(shape, (at) => {

@@ -7,7 +7,10 @@ import type { Emitter, OnnxAttribute, OnnxForm } from "./emitter.js";
 import { Message } from "./protobuf.js";
 
 const OPSET = 21;
-const dataType = { float32: 1, float64: 11, int32: 6, int64: 7, uint8: 2 } as const satisfies Record<DType, number>;
+const dataType = { float32: 1, float64: 11, int32: 6, int64: 7, uint8: 2, int8: 3 } as const satisfies Record<
+  DType,
+  number
+>;
 
 export interface OnnxOptions {
   readonly form?: OnnxForm;

@@ -6,5 +6,6 @@ export * from "./leaves.js";
 export * from "./matrix.js";
 export * from "./neural.js";
 export * from "./override.js";
+export * from "./quantised.js";
 export * from "./reduce.js";
 export * from "./spatial.js";
