@@ -15,7 +15,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   tokenizer: [],
   image: [],
   checkpoint: ["graph", "clip", "tokenizer", "image"],
-  data: ["tokenizer", "image"],
+  data: ["tokenizer", "image", "checkpoint"],
   tasks: ["graph", "runtime", "clip", "tokenizer", "image", "checkpoint", "data"],
   train: ["graph", "runtime", "clip", "tokenizer", "image", "checkpoint", "data", "tasks"],
   report: [],

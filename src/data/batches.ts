@@ -10,7 +10,7 @@ import type { PicturePool } from "../image/node.js";
 import { markedIds, type Tokenizer } from "../tokenizer/index.js";
 import { rowKeys } from "./group.js";
 import { chooseCaption, epochPermutation } from "./order.js";
-import type { Source } from "./source.js";
+import { type Source, SourceUnavailable } from "./source.js";
 
 /** This process's B pairs of a step, H×W pixels, L tokens; shorter texts come first. */
 export interface Batch {
@@ -140,7 +140,7 @@ function submitter(source: Source, options: BatchOptions): (position: Position) 
   ): Promise<SubmittedRow> => {
     const index = order((place + attempt) % source.length);
     const replace = (error: unknown): Promise<SubmittedRow> => {
-      if (!(error instanceof DiptychError)) throw error;
+      if (!(error instanceof DiptychError) || error instanceof SourceUnavailable) throw error;
       if (!told.has(error.message)) options.onUnreadable?.(error);
       told.add(error.message);
       if (attempt + 1 === mostUnreadable) throw nothingReadable(source, error);

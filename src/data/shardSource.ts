@@ -1,17 +1,20 @@
 /**
  * @file Pairs from tar shards as WebDataset lays them out: files of one sample share their path up to the first dot of the
  * file name ("00/7.jpg", "00/7.txt"). Shards stay where they are: opening one lists its headers, reading a sample reads
- * its bytes in place. The list takes about 300 bytes of memory a sample.
- * Leaves out shards behind http and several pictures in one sample.
+ * its bytes in place, behind http(s) too (`remote.ts`). The list takes about 300 bytes of memory a sample.
+ * Leaves out several pictures in one sample.
  */
 import { type FileHandle, open } from "node:fs/promises";
 import path from "node:path";
+import { endpointOfEnvironment, tokenOfEnvironment } from "../checkpoint/node.js";
 import { DiptychError } from "../errors.js";
 import { expandBraces } from "./braces.js";
 import { classCaptions, plainTemplates, readCaptions } from "./captions.js";
 import { classesOfFolders, labelFinder, readClasses } from "./classes.js";
+import { limiter } from "./limit.js";
 import { isMissing, isPicture, largestPicture } from "./pictureFile.js";
-import type { ClassName, Source } from "./source.js";
+import { isRemote, remoteShards } from "./remote.js";
+import { type ClassName, type Source, SourceUnavailable } from "./source.js";
 import type { ShardsSpec } from "./spec.js";
 import { readCaptionTable } from "./tableSource.js";
 import { type ByteReader, tarMembers } from "./tar.js";
@@ -34,10 +37,11 @@ interface Member {
 
 interface Shard {
   readonly name: string;
-  readonly file: FileHandle;
   readonly bytes: ByteReader;
+  close(): Promise<void>;
 }
 
+const listedAtATime = 8; // shards
 const longestText = 4 * 1024 * 1024; // bytes of one sample's caption file
 
 /**
@@ -48,10 +52,11 @@ const longestText = 4 * 1024 * 1024; // bytes of one sample's caption file
 export async function openShards(spec: ShardsSpec, base: string): Promise<Source> {
   const shards: Shard[] = [];
   const close = async (): Promise<void> => {
-    await Promise.all(shards.map(({ file }) => file.close()));
+    await Promise.all(shards.map((shard) => shard.close()));
   };
   try {
-    for (const name of [spec.shards].flat().flatMap(expandBraces)) shards.push(await openShard(name, base));
+    const openShard = await shardOpener(spec, base);
+    for (const name of [spec.shards].flat().flatMap(expandBraces)) shards.push(await openShard(name));
     return { ...(await listShards(shards, spec, base)), name: [spec.shards].flat().join(", "), close };
   } catch (error) {
     await close();
@@ -59,15 +64,23 @@ export async function openShards(spec: ShardsSpec, base: string): Promise<Source
   }
 }
 
-async function openShard(name: string, base: string): Promise<Shard> {
+async function shardOpener({ cache }: ShardsSpec, base: string): Promise<(name: string) => Promise<Shard>> {
+  const connection = { endpoint: endpointOfEnvironment(), token: await tokenOfEnvironment() };
+  const openRemote = remoteShards(connection, cache && path.resolve(base, cache));
+  return async (name) => {
+    if (!isRemote(name)) return openFile(name, path.resolve(base, name));
+    const remote = await openRemote(name);
+    return "file" in remote ? openFile(name, remote.file) : { name, ...remote, close: async () => {} };
+  };
+}
+
+async function openFile(name: string, file: string): Promise<Shard> {
   try {
-    const file = await open(path.resolve(base, name));
-    return { name, file, bytes: byteReader(file, (await file.stat()).size) };
+    const handle = await open(file);
+    return { name, bytes: byteReader(handle, (await handle.stat()).size), close: () => handle.close() };
   } catch (cause) {
     if (!isMissing(cause)) throw cause;
-    throw new DiptychError("MissingFile", `The shard ${path.resolve(base, name)} cannot be read.`, "Check its path.", {
-      cause,
-    });
+    throw new DiptychError("MissingFile", `The shard ${file} cannot be read.`, "Check its path.", { cause });
   }
 }
 
@@ -89,7 +102,11 @@ async function listShards(
 ): Promise<Omit<Source, "name" | "close">> {
   const problems: string[] = [];
   const members: Member[] = [];
-  for (const shard of shards) members.push(...(await shardMembers(shard, problems)));
+  const inTurn = limiter(listedAtATime);
+  for (const listed of await Promise.all(shards.map((shard) => inTurn(() => shardMembers(shard))))) {
+    for (const member of listed.members) members.push(member);
+    problems.push(...listed.problems);
+  }
 
   if (spec.classes !== undefined || spec.templates !== undefined) return classSamples(members, spec, base, problems);
   if (spec.captions !== undefined) {
@@ -103,8 +120,9 @@ async function listShards(
 }
 
 /** Groups a shard's files by sample. */
-async function shardMembers(shard: Shard, problems: string[]): Promise<Iterable<Member>> {
+async function shardMembers(shard: Shard): Promise<{ members: Iterable<Member>; problems: readonly string[] }> {
   const members = new Map<string, Member>();
+  const problems: string[] = [];
   try {
     for await (const { name, offset, size } of tarMembers(shard.bytes, shard.name)) {
       const dot = name.indexOf(".", name.lastIndexOf("/") + 1);
@@ -117,10 +135,10 @@ async function shardMembers(shard: Shard, problems: string[]): Promise<Iterable<
       else if (extension === "txt" || extension === "json" || extension === "cls") member[extension] = { offset, size };
     }
   } catch (error) {
-    if (!(error instanceof DiptychError)) throw error;
+    if (!(error instanceof DiptychError) || error instanceof SourceUnavailable) throw error;
     problems.push(error.problem);
   }
-  return members.values();
+  return { members: members.values(), problems };
 }
 
 /** The members that can be learned from; how many cannot, and why, goes to `problems`. */

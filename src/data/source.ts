@@ -2,6 +2,7 @@
  * @file What a source of pairs is, and several joined into one. Sources differ in where samples lie (shards, a table,
  * class folders) and agree in this: samples have indices, any may be read at any time, and what is wrong is told.
  */
+import { DiptychError } from "../errors.js";
 import { epochPermutation } from "./order.js";
 
 /** One pair to learn from, the picture still encoded. */
@@ -31,12 +32,20 @@ export interface Source {
   readonly problems: readonly string[];
   /**
    * @param epoch 0 unless given; where sources are joined by weight, an index stands for another sample in another epoch
-   * @throws DiptychError when this one sample cannot be used; others still can.
+   * @throws DiptychError when this one sample cannot be used; others still can. SourceUnavailable when the source is out
+   * of reach: to go on without it would make another run.
    */
   read(index: number, epoch?: number): Promise<Sample>;
   /** A sample's captions, without its picture. @throws DiptychError as `read`. */
   captions(index: number, epoch?: number): Promise<readonly string[]>;
   close(): Promise<void>;
+}
+
+/** No sample can be read at the moment, through no fault of its own. */
+export class SourceUnavailable extends DiptychError {
+  constructor(problem: string, remedy: string, cause: unknown) {
+    super("SourceUnavailable", problem, remedy, { cause });
+  }
 }
 
 /**

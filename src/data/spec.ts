@@ -33,8 +33,10 @@ const captionTableSchema = z.strictObject(captionTable);
 export type CaptionTableSpec = z.infer<typeof captionTableSchema>;
 
 const shardsSchema = z.strictObject({
-  /** Tar files, also with ranges: "cc3m-{000..331}.tar". */
+  /** Tar files or their addresses, also with ranges: "cc3m-{000..331}.tar", "https://host/{train,extra}.tar". */
   shards: z.union([z.string(), z.array(z.string()).min(1)]),
+  /** A folder for copies of shards behind http(s); without it they are read where they are, if the server gives ranges. */
+  cache: z.string().optional(),
   /** Key of the caption in the samples' `.json`, when it is neither `caption` nor `captions`. */
   caption: z.string().optional(),
   /** Captions from a table beside the shards, by the samples' names. */

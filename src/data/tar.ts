@@ -8,6 +8,8 @@ import { DiptychError } from "../errors.js";
 /** Bytes that can be read at any place. `read` may return fewer bytes than asked for only at the end. */
 export interface ByteReader {
   readonly size: number;
+  /** Bytes worth asking for at once; 64 KiB unless given. */
+  readonly window?: number;
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
@@ -70,12 +72,13 @@ export async function* tarMembers(archive: ByteReader, label: string): AsyncGene
 
 /** Serves short reads from one longer one. */
 function windowed(archive: ByteReader): (offset: number, length: number) => Promise<Uint8Array> {
+  const { window = windowBytes } = archive;
   let start = 0;
   let bytes: Uint8Array = new Uint8Array(0);
   return async (offset, length) => {
     if (offset < start || offset + length > start + bytes.length) {
       start = offset;
-      bytes = await archive.read(offset, Math.min(Math.max(length, windowBytes), archive.size - offset));
+      bytes = await archive.read(offset, Math.min(Math.max(length, window), archive.size - offset));
     }
     return bytes.subarray(offset - start, offset - start + length);
   };

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { type Batch, type BatchOptions, batches, groupRows, type Position, type Source } from "../../src/data/index.js";
+import { SourceUnavailable } from "../../src/data/source.js";
 import { DiptychError } from "../../src/errors.js";
 import { cropPicture, openaiPreprocess } from "../../src/image/index.js";
 import { decodePicture, type PictureJob, type PicturePool } from "../../src/image/node.js";
@@ -170,6 +171,8 @@ describe("batches", () => {
   test("an error that is not the sample's fault is not skipped over", async () => {
     const source = { ...numbered(8), read: () => Promise.reject(new Error("EIO")) };
     await expect(take(source, 1, options())).rejects.toThrow("EIO");
+    const away = { ...source, read: () => Promise.reject(new SourceUnavailable("Gone.", "Wait.", null)) };
+    await expect(take(away, 1, options())).rejects.toThrow("SourceUnavailable");
   });
 
   test("ranks share an epoch: disjoint, and together what one rank of the whole batch sees", async () => {

@@ -323,7 +323,7 @@ test("a recipe's mistakes are named", async () => {
     `"InvalidSource: A source is both shards and folder. Give { "shards": … }, { "table": … } or { "folder": … }."`,
   );
   expect(await refusal({ shards: "a.tar", clases: "b" })).toMatchInlineSnapshot(
-    `"UnknownOption: A source of shards has no option "clases". Did you mean "classes"? Known are shards, caption, captions, classes, templates, weight."`,
+    `"UnknownOption: A source of shards has no option "clases". Did you mean "classes"? Known are shards, cache, caption, captions, classes, templates, weight."`,
   );
   expect(await refusal({ shards: "a.tar", captions: { table: "b", seperator: "," } })).toMatchInlineSnapshot(
     `"UnknownOption: A source of shards has no option "seperator". Did you mean "separator"? Known are table, picture, caption, separator."`,
