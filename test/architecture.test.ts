@@ -139,8 +139,10 @@ describe("the source as written", () => {
   });
 
   test("what is imported at run time is a dependency, not only installed for development", () => {
-    const { dependencies, peerDependencies } = JSON.parse(readFileSync(path.join(src, "../package.json"), "utf8"));
-    const brought = [...Object.keys(dependencies), ...Object.keys(peerDependencies)];
+    const { dependencies, optionalDependencies, peerDependencies } = JSON.parse(
+      readFileSync(path.join(src, "../package.json"), "utf8"),
+    );
+    const brought = Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies });
     const missing = [...written].flatMap(([from, source]) =>
       importsOf(from, source)
         .filter(({ file, erased, specifier }) => file === undefined && !erased && !specifier.startsWith("node:"))

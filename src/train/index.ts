@@ -2,8 +2,10 @@
 export { AdamW, type AdamWOptions } from "./adamw.js";
 export { arenaLayout, arenaViews, isDecayed, type Layout, type Slot } from "./arena.js";
 export { createEma, type Ema } from "./ema.js";
+export { type Launch, launchOf, threadsOf } from "./launch.js";
 export { layerRates } from "./layerDecay.js";
 export { frozenBy, type Lock } from "./lock.js";
+export { openRanks } from "./mpi.js";
 export type { Hooks, Observer, OpenRun, StepReport, TrainPlan } from "./observer.js";
 export { alone, type Ranks } from "./ranks.js";
 export { parseRecipe, type Recipe, recipeSchema } from "./recipe.js";
