@@ -14,17 +14,34 @@ export function parseJson(text: string, where: string): unknown {
     throw badJson(`${where} is not JSON: ${(cause as SyntaxError).message}.`, cause);
   }
   const objects: Set<string>[] = [];
-  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|[{}]/gs)) {
-    if (token === "{") objects.push(new Set());
-    else if (token === "}") objects.pop();
-    else if (colon) {
-      const key: unknown = JSON.parse(string!);
-      if (typeof key !== "string") continue;
-      if (objects.at(-1)!.has(key)) throw badJson(`${where} has the name ${JSON.stringify(key)} twice.`);
-      objects.at(-1)!.add(key);
+  const mark = /["{}]/g;
+  for (let found = mark.exec(text); found; found = mark.exec(text)) {
+    if (found[0] === "{") objects.push(new Set());
+    else if (found[0] === "}") objects.pop();
+    else {
+      mark.lastIndex = endOfString(text, found.index);
+      const name = nameEndingAt(text, found.index, mark.lastIndex);
+      if (name === undefined) continue;
+      if (objects.at(-1)!.has(name)) throw badJson(`${where} has the name ${JSON.stringify(name)} twice.`);
+      objects.at(-1)!.add(name);
     }
   }
   return value;
+}
+
+/** Behind the closing quote. Quote by quote, as one expression for the whole string overflows the stack on long ones. */
+function endOfString(text: string, start: number): number {
+  const stop = /\\.|"/gs;
+  stop.lastIndex = start + 1;
+  for (let found = stop.exec(text); found && found[0] !== '"'; ) found = stop.exec(text);
+  return stop.lastIndex;
+}
+
+/** The string there, if a colon makes it a name. */
+function nameEndingAt(text: string, start: number, end: number): string | undefined {
+  const colon = /\s*:/y;
+  colon.lastIndex = end;
+  return colon.test(text) ? (JSON.parse(text.slice(start, end)) as string) : undefined;
 }
 
 const badJson = (problem: string, cause?: unknown) =>

@@ -9,6 +9,7 @@ import { type ClipConfig, imageEncoder, textEncoder } from "../clip/index.js";
 import { DiptychError } from "../errors.js";
 import { type OnnxOptions, onnxModel, simplify, type Tensor } from "../graph/index.js";
 import type { Checkpoint } from "./checkpoint.js";
+import { toHuggingFaceConfig } from "./huggingFace.js";
 import type { WrittenType } from "./safetensors.js";
 import { isSiglip } from "./siglip.js";
 
@@ -46,8 +47,8 @@ const page = 4096;
 
 export interface OnnxTowers {
   readonly files: Readonly<Record<string, Iterable<Uint8Array>>>;
-  /** What `config.json` must say for transformers.js to look for weights that lie apart. */
-  readonly settings: object;
+  /** `config.json`, in which transformers.js looks for the model's kind and for weights that lie apart. */
+  readonly config: object;
 }
 
 /**
@@ -83,7 +84,17 @@ export function onnxTowers(
   }
   const settings =
     Object.keys(apart).length > 0 ? { "transformers.js_config": { use_external_data_format: apart } } : {};
-  return { files, settings };
+  return { files, config: { ...description(config), ...settings } };
+}
+
+/** All that transformers' config can say, else (a ResNet, open_clip's variants) the kind alone: the programs say the rest. */
+function description(config: ClipConfig): object {
+  try {
+    return toHuggingFaceConfig(config);
+  } catch (error) {
+    if (!(error instanceof DiptychError) || error.code !== "CannotExpress") throw error;
+    return { architectures: ["CLIPModel"], model_type: "clip", projection_dim: config.embedSize };
+  }
 }
 
 /** Gives each its place in `file`. */

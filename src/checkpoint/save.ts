@@ -46,8 +46,8 @@ const weights = (dialect: Dialect, { parameters }: Saved, dtype: WrittenType) =>
   safetensorsBytes(tensorsAs(dialect, parameters), { dtype });
 
 /** What transformers and transformers.js read beside the weights. */
-const huggingFaceTexts = ({ config, preprocess, tokenizer }: Saved, extra: object = {}): Files => ({
-  "config.json": json({ ...toHuggingFaceConfig(config), ...extra }),
+const huggingFaceTexts = ({ config, preprocess, tokenizer }: Saved, description: object): Files => ({
+  "config.json": json(description),
   "preprocessor_config.json": json(toPreprocessor(preprocess, isSiglip(config))),
   ...(tokenizer && huggingFaceTokenizer(tokenizer, config.text.contextLength)),
 });
@@ -64,7 +64,7 @@ const formats = {
   },
   huggingFace: (checkpoint, dtype) => ({
     "model.safetensors": weights(dialectFor(checkpoint.config, "transformers"), checkpoint, dtype),
-    ...huggingFaceTexts(checkpoint),
+    ...huggingFaceTexts(checkpoint, toHuggingFaceConfig(checkpoint.config)),
   }),
   openClip: (checkpoint, dtype) => ({
     "open_clip_model.safetensors": weights(dialectFor(checkpoint.config, "open_clip"), checkpoint, dtype),
@@ -72,8 +72,8 @@ const formats = {
   }),
   /** For transformers.js: no weights that training could go on with, only programs. */
   onnx: (checkpoint, dtype) => {
-    const { files, settings } = onnxTowers(checkpoint, dtype);
-    return { ...files, ...huggingFaceTexts(checkpoint, settings) };
+    const { files, config } = onnxTowers(checkpoint, dtype);
+    return { ...files, ...huggingFaceTexts(checkpoint, config) };
   },
 } as const satisfies Record<string, Format>;
 

@@ -19,7 +19,7 @@ import { onnxTowers } from "../../src/checkpoint/onnx.js";
 import { randomStream } from "../../src/image/index.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
 import { type Clip, createClip, type Matrix, normaliseRows } from "../../src/tasks/index.js";
-import { golden, goldenBatch, relativeDifference } from "../clip/goldenModel.js";
+import { golden, goldenBatch, goldenModel, relativeDifference } from "../clip/goldenModel.js";
 import { hasShared, shared } from "../goldens.js";
 import { tinyCheckpoint } from "../tasks/tiny.js";
 
@@ -91,9 +91,10 @@ describe("a folder written as ONNX", () => {
     await saveCheckpoint(inside, tiny, { format: "onnx" });
     const apart = path.join(folder, "apart");
     await saveCheckpoint(apart, tiny, { format: "onnx" });
-    const { files, settings } = onnxTowers(tiny, "F32", 10_000);
+    const { files, config } = onnxTowers(tiny, "F32", 10_000);
     for (const [name, pieces] of Object.entries(files)) await replaceFile(path.join(apart, name), pieces);
-    expect(settings).toEqual({
+    expect(config).toMatchObject({
+      model_type: "clip",
       "transformers.js_config": { use_external_data_format: { "text_model.onnx": 1, "vision_model.onnx": 1 } },
     });
     expect((await stat(path.join(apart, "onnx/vision_model.onnx"))).size).toBeLessThan(100_000);
@@ -118,12 +119,15 @@ describe("a folder written as ONNX", () => {
     expect((await readdir(place)).sort()).toEqual(["open_clip_config.json", "open_clip_model.safetensors"]);
   });
 
-  test.skipIf(!hasShared).each(["vit", "vit-gelu"])("%s gives the reference's features", async (name) => {
+  test.skipIf(!hasShared).each([
+    ["vit", "outputs"],
+    ["vit-gelu", "outputs"],
+    ["resnet", "eval.outputs"],
+  ])("%s gives the reference's features", async (name, outputs) => {
     const place = path.join(folder, name);
-    const checkpoint = await loadCheckpoint(shared(`goldens/models/${name}/${name}.openclip.safetensors`));
-    await saveCheckpoint(place, checkpoint, { format: "onnx" });
+    await saveCheckpoint(place, await goldenModel(name), { format: "onnx" });
     const { pixels, ids } = await goldenBatch(name);
-    const expected = await golden(`models/${name}/outputs`);
+    const expected = await golden(`models/${name}/${outputs}`);
     const found = await runTowers(
       place,
       { data: pixels.data as Float32Array, shape: pixels.shape },
@@ -184,6 +188,19 @@ describe("transformers.js on such a folder", () => {
     const checkpoint = await loadCheckpoint(shared("goldens/models/vit-full.hf"));
     const captions = ["a photo of a cat", "A red Car, parked!", "naïve café in 1984"];
     for (const cosine of await compare("full-for-js", checkpoint, captions)) expect(cosine).toBeGreaterThan(0.9999);
+  });
+
+  test.skipIf(!hasShared)("runs a ResNet, which transformers does not know", async () => {
+    const checkpoint = await goldenModel("resnet");
+    await saveCheckpoint(path.join(folder, "resnet-for-js"), checkpoint, { format: "onnx" });
+    Object.assign(env, { allowRemoteModels: false, localModelPath: `${folder}/`, useFSCache: false });
+    const settings = { dtype: "fp32", session_options: options } as const;
+    const vision = await CLIPVisionModelWithProjection.from_pretrained("resnet-for-js", settings);
+    const { data, shape } = (await goldenBatch("resnet")).pixels;
+    const { image_embeds } = await vision({ pixel_values: new Tensor("float32", data as Float32Array, [...shape]) });
+    await vision.dispose();
+    const expected = (await golden("models/resnet/eval.outputs")).get("image_features")!.data;
+    expect(relativeDifference(image_embeds.data, expected)).toBeLessThan(1e-4);
   });
 
   test.skipIf(!hasShared)("gives SigLIP's embeddings", async () => {

@@ -212,6 +212,31 @@ const variants = [
   ...["clipa_style", "siglip_text_style", "block_qk_norm", "block_scale_all", "coca"],
 ];
 
+/** What transformers' CLIP cannot be, as the refusal names it. */
+const unknownToHuggingFace: Readonly<Record<string, string>> = {
+  vision_pool_avg: 'image.pool = "average"',
+  vision_final_ln_after_pool: 'image.pool = "average"',
+  vision_no_ln_pre: "image.preNorm = false",
+  vision_layer_scale: "image.layerScale",
+  text_layer_scale: "text.layerScale",
+  vision_attentional_pool_tok: "image.attentionPool",
+  vision_attentional_pool_avg: 'image.pool = "average"',
+  vision_non_square: "image_size",
+  text_no_causal_mask: "text.causal = false",
+  text_pool_last: 'text.pool = "last"',
+  text_pool_first: 'text.pool = "first"',
+  text_pool_eos: "text.pool",
+  text_proj_bias: 'text.projection = "linear"',
+  text_proj_none: 'text.projection = "none"',
+  text_embed_cls: "text.classToken",
+  logit_bias_nonscalar: "logitBias",
+  clipa_style: 'image.pool = "average"',
+  siglip_text_style: 'text.pool = "last"',
+  block_qk_norm: 'image.additions = ["queryKeyNorm"]',
+  block_scale_all: "image.additions",
+  coca: "image.attentionPool",
+};
+
 describe.skipIf(!hasShared)("the options of open_clip's configs", () => {
   const json = async (name: string) =>
     JSON.parse(await readFile(path.join(models, "variants", `${name}.json`), "utf8"));
@@ -253,5 +278,13 @@ describe.skipIf(!hasShared)("the options of open_clip's configs", () => {
     const again = await loadCheckpoint(place);
     expect(again.config).toEqual(checkpoint.config);
     expect([...again.parameters]).toEqual([...checkpoint.parameters]);
+
+    // the other formats say this model too, or refuse it and name the option
+    await saveCheckpoint(place, checkpoint, { format: "diptych" });
+    expect((await loadCheckpoint(place)).config).toEqual(checkpoint.config);
+    const option = unknownToHuggingFace[name];
+    const saving = saveCheckpoint(place, checkpoint, { format: "huggingFace" });
+    if (option) await expect(saving).rejects.toMatchObject({ problem: expect.stringContaining(option) });
+    else await saving.then(async () => expect((await loadCheckpoint(place)).config).toEqual(checkpoint.config));
   });
 });
