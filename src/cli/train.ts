@@ -7,6 +7,7 @@ import { createPicturePool } from "../image/node.js";
 import { nodeRuntime } from "../runtime/node.js";
 import { type Observer, parseRecipe, type Remark, type StepReport, train, watchRun } from "../train/index.js";
 import { notice, print, printJson } from "./output.js";
+import { threadsHere, withRanks } from "./ranks.js";
 
 interface Options {
   readonly out: string;
@@ -28,41 +29,48 @@ Ctrl-C saves and ends; --resume goes on from there.
 
 Examples:
   $ diptych train recipes/mini.json --out runs/mini
-  $ diptych train recipes/mini.json --out runs/mini --resume`,
+  $ diptych train recipes/mini.json --out runs/mini --resume
+  $ mpirun -n 4 npx diptych train recipes/mini.json --out runs/mini`,
     )
-    .action(async (file: string, options: Options) => {
-      const recipe = parseRecipe(await readJson(file));
-      const pool = createPicturePool();
-      const stop = new AbortController();
-      const interrupt = () => {
-        notice("\nSaving…");
-        stop.abort();
-      };
-      process.once("SIGINT", interrupt);
-      process.once("SIGTERM", interrupt);
-      try {
-        const result = await train(recipe, {
-          out: options.out,
-          base: path.dirname(path.resolve(file)),
-          runtime: nodeRuntime(),
-          pool,
-          resume: options.resume ?? false,
-          signal: stop.signal,
-          onProblem: (problem) => notice(`left out: ${problem}`),
-          observers: [
-            describePlan,
-            watchRun({ onRemark: printRemark }),
-            options.json ? () => ({ onStep: printJson }) : progressLine,
-          ],
-        });
-        if (!options.json)
-          print(`\n${options.out}: ${result.steps} steps, ${result.finished ? "finished" : "to be resumed"}`);
-      } finally {
-        process.off("SIGINT", interrupt);
-        process.off("SIGTERM", interrupt);
-        await pool.dispose();
-      }
-    });
+    .action((file: string, options: Options) =>
+      withRanks(async (ranks) => {
+        const isFirst = ranks.rank === 0;
+        const recipe = parseRecipe(await readJson(file));
+        const pool = createPicturePool(threadsHere());
+        const stop = new AbortController();
+        const interrupt = () => {
+          if (isFirst) notice("\nSaving…");
+          stop.abort();
+        };
+        process.once("SIGINT", interrupt);
+        process.once("SIGTERM", interrupt);
+        try {
+          const result = await train(recipe, {
+            out: options.out,
+            base: path.dirname(path.resolve(file)),
+            runtime: nodeRuntime({ threads: threadsHere() }),
+            pool,
+            ranks,
+            resume: options.resume ?? false,
+            signal: stop.signal,
+            onProblem: (problem) => notice(`left out: ${problem}`),
+            observers: isFirst
+              ? [
+                  describePlan,
+                  watchRun({ onRemark: printRemark }),
+                  options.json ? () => ({ onStep: printJson }) : progressLine,
+                ]
+              : [],
+          });
+          if (isFirst && !options.json)
+            print(`\n${options.out}: ${result.steps} steps, ${result.finished ? "finished" : "to be resumed"}`);
+        } finally {
+          process.off("SIGINT", interrupt);
+          process.off("SIGTERM", interrupt);
+          await pool.dispose();
+        }
+      }),
+    );
 }
 
 async function readJson(file: string): Promise<unknown> {

@@ -57,10 +57,11 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     if (!saved) await refuseToOverwrite(out);
     const { parameters, ...start } = saved ?? (await startingState(recipe, source, options.base));
     const { config, preprocess, tokenizer } = start;
-    const trainer = await Trainer.create(config, parameters, recipe, runtime);
+    const trainer = await Trainer.create(config, parameters, recipe, runtime, ranks);
     atEnd.push(() => trainer.dispose());
     if (saved) restore(trainer, saved);
     let step = trainer.optimiser.steps;
+    await allAt(step, ranks);
     let savedAt = step;
     let unreadable = 0;
 
@@ -144,6 +145,14 @@ const positionOf = (step: number, perEpoch: number): Position => ({
 /** Numbers of this process's rows that mean the same on all ranks: the first row, of the whole batch, that says the same. */
 async function groupOf({ keys, size }: Batch, ranks: Ranks): Promise<Int32Array> {
   return groupRows(await ranks.allGather(keys)).subarray(ranks.rank * size, (ranks.rank + 1) * size);
+}
+
+/** Waits for all ranks. @throws DiptychError "RanksDiffer" where they have not loaded the same checkpoint */
+async function allAt(step: number, ranks: Ranks): Promise<void> {
+  const steps = await ranks.allGather(Int32Array.of(step));
+  if (steps.every((other) => other === step)) return;
+  const problem = `The ranks start from steps ${steps.join(", ")}.`;
+  throw new DiptychError("RanksDiffer", problem, "Give all of them the same folder, on a disk that they share.");
 }
 
 /** Whether one of the processes says so; they end together or not at all. */
