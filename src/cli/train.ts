@@ -5,8 +5,16 @@ import { Command } from "commander";
 import { DiptychError } from "../errors.js";
 import { createPicturePool } from "../image/node.js";
 import { nodeRuntime } from "../runtime/node.js";
-import { type Observer, parseRecipe, type Remark, type StepReport, train, watchRun } from "../train/index.js";
-import { notice, print, printJson } from "./output.js";
+import {
+  type Observer,
+  parseRecipe,
+  type Remark,
+  type StepReport,
+  train,
+  type Validation,
+  watchRun,
+} from "../train/index.js";
+import { notice, percent, print, printJson } from "./output.js";
 import { threadsHere, withRanks } from "./ranks.js";
 
 interface Options {
@@ -54,6 +62,7 @@ Examples:
             resume: options.resume ?? false,
             signal: stop.signal,
             onProblem: (problem) => notice(`left out: ${problem}`),
+            onValidation: printValidation,
             observers: isFirst
               ? [
                   describePlan,
@@ -112,6 +121,14 @@ const progressLine: Observer = () => {
   };
   return { onStep };
 };
+
+function printValidation({ step, textToImage, imageToText, best }: Validation): void {
+  const shares = [textToImage, imageToText].map((recall) => percent(recall["recall@1"]).trim());
+  notice(
+    `${process.stdout.isTTY ? "\n" : ""}step ${step + 1}, validation: recall@1 ${shares[0]} of pictures by text, ` +
+      `${shares[1]} of texts by picture${best ? " (the best so far)" : ""}`,
+  );
+}
 
 function printRemark({ step, severity, what, why, suggestion }: Remark): void {
   notice(`${process.stdout.isTTY ? "\n" : ""}step ${step + 1}, ${severity}: ${what}\n  ${why}\n  ${suggestion}`);

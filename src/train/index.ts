@@ -15,4 +15,5 @@ export { learningRate, type Schedule } from "./schedule.js";
 
 export { imagesAtATime, type StepResult, Trainer, type TrainerOptions, type TrainingBatch } from "./step.js";
 export { type TrainOptions, type TrainResult, train } from "./train.js";
+export type { Validation } from "./validation.js";
 export { type WatchOptions, watchRun } from "./watch.js";

@@ -41,7 +41,7 @@ export interface OpenRun {
   readonly tokenizer: Tokenizer;
   readonly trainer: Trainer;
   readonly plan: TrainPlan;
-  /** Saves and ends the run after the step under way. */
+  /** Saves and ends the run after the step under way; it is finished then. */
   stop(): void;
 }
 

@@ -7,6 +7,7 @@ import { clipSchema, loraSchema, type PresetName, presets } from "../clip/index.
 import { DiptychError, nearestName } from "../errors.js";
 import { lockSchema } from "./lock.js";
 import { scheduleSchema } from "./schedule.js";
+import { validationSchema } from "./validation.js";
 
 const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
 const count = z.number().int().positive();
@@ -65,6 +66,8 @@ export const recipeSchema = z.strictObject({
   lora: loraSchema.optional(),
   /** The checkpoint holds a running average of the parameters, of which a step keeps so much (0.9999). */
   ema: z.number().min(0).max(1).optional(),
+  /** Retrieval on held-out pairs as the run goes, with the best model kept, and early stopping. */
+  validation: validationSchema.optional(),
 });
 
 type Keys = z.infer<typeof recipeSchema>;

@@ -130,6 +130,15 @@ export async function openLog(out: string, name: string, step: number): Promise<
   return file;
 }
 
+/** A log's lines; none where there is no file. */
+export async function readLog<T>(file: string): Promise<T[]> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as T);
+}
+
 /** Bytes of the leading whole lines whose step is below `step`. */
 function lengthBefore(log: Uint8Array, step: number): number {
   let start = 0;

@@ -15,6 +15,7 @@ import { loadRun, openLog, refuseToOverwrite, restore, saveRun } from "./runFold
 import { learningRate } from "./schedule.js";
 import { startingState } from "./start.js";
 import { Trainer } from "./step.js";
+import { type Validation, validateRun } from "./validation.js";
 
 export interface TrainOptions {
   /** Folder of the run. */
@@ -29,6 +30,8 @@ export interface TrainOptions {
   readonly ranks?: Ranks;
   /** Called in this order, at the start and with every step. */
   readonly observers?: readonly Observer[];
+  /** Told how the model does on the recipe's held-out pairs. */
+  readonly onValidation?: (validation: Validation) => unknown;
   /** Told about each sample that is left out. */
   readonly onProblem?: (problem: string) => void;
   /** Aborting saves and ends the run after the step under way. */
@@ -72,7 +75,9 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     const stop = new AbortController();
     const run = { recipe, out, source, pool, config, preprocess, tokenizer, trainer, plan, stop: () => stop.abort() };
     const hooks: Hooks[] = [];
-    for (const observer of observers) {
+    const { validation } = recipe;
+    const validate: Observer[] = validation && isFirst ? [() => validateRun(validation, run, options)] : [];
+    for (const observer of [...validate, ...observers]) {
       const told = await observer(run);
       hooks.push(told);
       atEnd.push(() => told.onEnd?.());
@@ -104,7 +109,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
       },
     });
     let since = performance.now();
-    if (step < steps) {
+    if (step < steps && !(await anyOf(ranks, stop.signal.aborted))) {
       for await (const pairs of stream) {
         const waited = performance.now() - since;
         const batch = { ...pairs, group: await groupOf(pairs, ranks) };
@@ -131,7 +136,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
         since = performance.now();
       }
     }
-    return { steps: step, finished: step === steps, unreadable };
+    return { steps: step, finished: step === steps || stop.signal.aborted, unreadable };
   } finally {
     for (const end of atEnd.reverse()) await end();
   }

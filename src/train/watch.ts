@@ -2,13 +2,13 @@
  * @file What a run leaves for those who watch it, beside its log: TensorBoard's event files, the diagnostician's remarks
  * (`remarks.jsonl`), and the similarities of a few fixed pairs at every save (`probe.jsonl`).
  */
-import { appendFile, readFile } from "node:fs/promises";
+import { appendFile } from "node:fs/promises";
 import path from "node:path";
 import { createEventFile, type Summary } from "./eventFile.js";
 import { createMonitor, repetition } from "./monitor.js";
 import type { Observer, OpenRun, StepReport } from "./observer.js";
 import type { Remark, RunFacts } from "./remark.js";
-import { openLog } from "./runFolder.js";
+import { openLog, readLog } from "./runFolder.js";
 
 export interface WatchOptions {
   readonly onRemark?: (remark: Remark) => void;
@@ -20,7 +20,7 @@ export const watchRun =
     const { out, plan } = run;
     const events = await createEventFile(path.join(out, "tensorboard"), plan.firstStep);
     const remarks = await openLog(out, "remarks.jsonl", plan.firstStep);
-    const monitor = createMonitor(factsOf(run), await readLines<Remark>(remarks));
+    const monitor = createMonitor(factsOf(run), await readLog<Remark>(remarks));
     return {
       onStep: async (report, batch) => {
         await events.write(report.step, scalars(report));
@@ -37,7 +37,7 @@ const factsOf = ({ recipe, config, plan }: OpenRun): RunFacts => ({
   ...recipe,
   pairs: plan.pairs,
   softmax: !config.logitBias,
-  fineTuning: false,
+  fineTuning: recipe.from !== undefined,
 });
 
 const tags: readonly (readonly [tag: string, key: keyof StepReport])[] = [
@@ -52,12 +52,3 @@ const tags: readonly (readonly [tag: string, key: keyof StepReport])[] = [
 ];
 
 const scalars = (report: StepReport): Summary[] => tags.map(([tag, key]) => ({ tag, scalar: report[key] }));
-
-/** A file of JSON lines; none where there is no file. */
-async function readLines<T>(file: string): Promise<T[]> {
-  const text = await readFile(file, "utf8").catch(() => "");
-  return text
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as T);
-}

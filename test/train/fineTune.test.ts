@@ -1,12 +1,12 @@
 /** @file Runs that start from a checkpoint. The base is a run of ten steps on eight pairs. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Checkpoint, loadCheckpoint, loadTraining, newestCheckpoint } from "../../src/checkpoint/node.js";
 import { createPicturePool, type PicturePool } from "../../src/image/node.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
-import { createEma, type Recipe, type TrainOptions, train } from "../../src/train/index.js";
+import { createEma, type Recipe, type TrainOptions, train, type Validation } from "../../src/train/index.js";
 import { largestDifference } from "../clip/goldenModel.js";
 import { recipe, writePairs } from "./pairs.js";
 
@@ -165,5 +165,49 @@ describe("averaged weights", () => {
     }
     expect(largestDifference(ema.average, expected)).toBeLessThan(1e-6);
     await ema.dispose();
+  });
+});
+
+describe("validation", () => {
+  const held = { data: { table: "captions.csv" }, every: 3 };
+  const linesOf = async (name: string): Promise<Validation[]> =>
+    (await readFile(path.join(base, name, "validation.jsonl"), "utf8"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+
+  test("is written down every few steps and at the end", async () => {
+    const told: Validation[] = [];
+    const what = recipe({ epochs: 20, validation: { ...held, every: 6 } });
+    await run("validated", what, { onValidation: (line) => told.push(line) });
+    const lines = await linesOf("validated");
+    expect(lines).toEqual(told);
+    expect(lines.map(({ step }) => step)).toEqual([5, 11, 17, 19]);
+    const scores = lines.map(({ textToImage }) => textToImage["recall@1"]);
+    expect(scores.at(-1)).toBe(1);
+    for (const [i, { best }] of lines.entries())
+      expect(best).toBe(scores.slice(0, i).every((each) => each < scores[i]!));
+  });
+
+  test("keeps the model as it is published: merged", async () => {
+    const what = further({ epochs: 2, lora: { rank: 1, alpha: 1 }, validation: held });
+    const { checkpoint } = await run("merged", what);
+    const best = await loadCheckpoint(path.join(base, "merged", "best"));
+    expect(best.parameters).toEqual(checkpoint.parameters);
+  });
+
+  test("that brings nothing better ends the run, for good", async () => {
+    const what = further({ learningRate: 1e-12, validation: { ...held, patience: 1 } });
+    const { losses, training } = await run("stale", what);
+    expect(losses.length).toBe(6);
+    expect(training.state).toMatchObject({ step: 6 });
+    expect((await linesOf("stale")).map(({ best }) => best)).toEqual([true, false]);
+    expect((await run("stale", what, { resume: true })).losses).toEqual([]);
+  });
+
+  test("resumed goes on from the validations before", async () => {
+    const what = further({ validation: held });
+    await bothWays("watched", what);
+    expect(await linesOf("watched-parts")).toEqual(await linesOf("watched"));
   });
 });
