@@ -1,8 +1,10 @@
 /**
  * @file What a runtime is: it compiles tensors into a program and runs it. `node.ts` and `web.ts` are the two there are.
- * Types only, so that rooms that run programs need not know which runtime they were given.
+ * No platform is bound here, so that rooms that run programs need not know which runtime they were given.
  */
 import type { Tensor } from "../graph/index.js";
+
+export { largestExactWeight, type Precision, withPrecision } from "./precision.js";
 
 /** A dense array and its shape; the array's type is the dtype: float32, int32, int64 or uint8. */
 export interface TensorData {

@@ -68,6 +68,8 @@ export const recipeSchema = z.strictObject({
   ema: z.number().min(0).max(1).optional(),
   /** Retrieval on held-out pairs as the run goes, with the best model kept, and early stopping. */
   validation: validationSchema.optional(),
+  /** "int8": large products with weights in 8-bit integers, for CPUs (docs/int8.md). */
+  precision: z.enum(["fp32", "int8"]).default("fp32"),
 });
 
 type Keys = z.infer<typeof recipeSchema>;

@@ -4,7 +4,7 @@
  */
 import { type ClipConfig, contrastiveModel, inputSides, type Lora, parameterTable } from "../clip/index.js";
 import { gradient, share } from "../graph/index.js";
-import type { Program, Runtime, TensorData } from "../runtime/index.js";
+import { type Precision, type Program, type Runtime, type TensorData, withPrecision } from "../runtime/index.js";
 import { AdamW, type AdamWOptions } from "./adamw.js";
 import { arenaLayout, arenaViews, type Layout } from "./arena.js";
 import { createEma, type Ema } from "./ema.js";
@@ -42,6 +42,8 @@ export interface TrainerOptions extends AdamWOptions {
   readonly layerDecay?: number | undefined;
   /** Most that the running average of the parameters keeps of itself at a step; none is kept unless given. */
   readonly ema?: number | undefined;
+  /** In which numbers large products with weights are worked out; "fp32" unless given. */
+  readonly precision?: Precision | undefined;
 }
 
 export interface StepResult {
@@ -87,7 +89,7 @@ export class Trainer {
     runtime: Runtime,
     ranks: Ranks = alone,
   ): Promise<Trainer> {
-    const { lock, lora, layerDecay = 1, ema } = options;
+    const { lock, lora, layerDecay = 1, ema, precision = "fp32" } = options;
     const learning = { lora, frozen: frozenBy(config, lock, lora) };
     const layout = arenaLayout(parameterTable(config, learning));
     const parameters = new Float32Array(layout.length);
@@ -106,10 +108,11 @@ export class Trainer {
       ...Object.fromEntries([...model.statistics].flatMap(([name, value]) => (value ? [[`new ${name}`, value]] : []))),
     });
     const gradients = gradient(outputs.loss!, [...model.parameters.values()]);
-    const program = await runtime.compile({
+    const differentiated = {
       ...outputs,
       ...Object.fromEntries([...model.parameters.keys()].map((name, i) => [`d ${name}`, gradients[i]!])),
-    });
+    };
+    const program = await runtime.compile(await withPrecision(precision, differentiated, model.stored.keys(), runtime));
     const optimiser = await AdamW.create(layout, options, runtime, layerRates(config, layerDecay));
     const average = ema === undefined ? null : await createEma(parameters, layout.learned, ema, runtime);
     const gradientArena = new Float32Array(layout.learned);
