@@ -73,8 +73,15 @@ export function checkJson<S extends z.ZodType>(schema: S, value: unknown, where:
 export const withoutNulls = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(given).filter(([, setting]) => setting !== null));
 
-function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let at: unknown = schema;
-  for (const key of path) at = at instanceof z.ZodObject ? at.shape[String(key)] : undefined;
-  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+/** The names that the schema knows at a place in the value; of alternatives, those of all of them. */
+export function knownKeys(schema: z.core.$ZodType, place: readonly PropertyKey[]): string[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) return knownKeys(schema.unwrap(), place);
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) return knownKeys(schema.unwrap(), place);
+  if (schema instanceof z.ZodUnion) return [...new Set(schema.options.flatMap((option) => knownKeys(option, place)))];
+  const [key, ...rest] = place;
+  if (schema instanceof z.ZodArray) return key === undefined ? [] : knownKeys(schema.element, rest);
+  if (!(schema instanceof z.ZodObject)) return [];
+  if (key === undefined) return Object.keys(schema.shape);
+  const inner = schema.shape[String(key)];
+  return inner ? knownKeys(inner, rest) : [];
 }

@@ -8,6 +8,7 @@ import { nodeRuntime } from "../runtime/node.js";
 import {
   type Observer,
   parseRecipe,
+  publishedRecipes,
   type Remark,
   type StepReport,
   train,
@@ -16,6 +17,7 @@ import {
 } from "../train/index.js";
 import { notice, percent, print, printJson } from "./output.js";
 import { threadsHere, withRanks } from "./ranks.js";
+import { addRecipeFlags, withFlags } from "./recipeFlags.js";
 
 interface Options {
   readonly out: string;
@@ -24,26 +26,34 @@ interface Options {
 }
 
 export function trainCommand(): Command {
-  return new Command("train")
-    .description("Train a CLIP from scratch on pictures and texts, as a recipe says.")
-    .argument("<recipe>", "a JSON file: model, data, batch size, epochs, learning rate, …")
+  const command = new Command("train")
+    .description("Train a CLIP on pictures and texts, as a recipe says.")
+    .argument(
+      "<recipe>",
+      "a JSON file: model, data, batch size, epochs, learning rate, …; or a published recipe's name",
+    )
     .requiredOption("-o, --out <folder>", "the run's folder: checkpoints and log.jsonl")
     .option("--resume", "go on from the newest checkpoint in the run's folder")
     .option("--json", "print one JSON document a step")
     .addHelpText(
       "after",
       `
+Flags of the recipe's fields come before what the file says; deeper ones have a dot: --augment.flip, --data.shards.
+Published recipes: ${Object.keys(publishedRecipes).join(", ")}.
 Ctrl-C saves and ends; --resume goes on from there.
 
 Examples:
   $ diptych train recipes/mini.json --out runs/mini
   $ diptych train recipes/mini.json --out runs/mini --resume
+  $ diptych train recipes/mini.json --out runs/small --batch-size 64 --augment.scale "[0.6, 1]"
+  $ diptych train open_clip/ViT-B-32-laion400m --data.shards "laion400m/{00000..41455}.tar" --out runs/b32
   $ mpirun -n 4 npx diptych train recipes/mini.json --out runs/mini`,
     )
-    .action((file: string, options: Options) =>
+    .action((name: string, options: Options) =>
       withRanks(async (ranks) => {
         const isFirst = ranks.rank === 0;
-        const recipe = parseRecipe(await readJson(file));
+        const { given, base } = await findRecipe(name);
+        const recipe = parseRecipe(withFlags(given, command));
         const pool = createPicturePool(threadsHere());
         const stop = new AbortController();
         const interrupt = () => {
@@ -55,7 +65,7 @@ Examples:
         try {
           const result = await train(recipe, {
             out: options.out,
-            base: path.dirname(path.resolve(file)),
+            base,
             runtime: nodeRuntime({ threads: threadsHere() }),
             pool,
             ranks,
@@ -80,15 +90,20 @@ Examples:
         }
       }),
     );
+  return addRecipeFlags(command);
 }
 
-async function readJson(file: string): Promise<unknown> {
+/** What a file or a published recipe says, and the folder that its paths start from. */
+async function findRecipe(name: string): Promise<{ given: object; base: string }> {
+  const published = Object.entries(publishedRecipes).find(([known]) => known === name);
+  if (published) return { given: published[1], base: process.cwd() };
   try {
-    return JSON.parse(await readFile(file, "utf8"));
+    const given: unknown = JSON.parse(await readFile(name, "utf8"));
+    if (typeof given !== "object" || given === null) throw new TypeError("it is no object");
+    return { given, base: path.dirname(path.resolve(name)) };
   } catch (cause) {
-    throw new DiptychError("InvalidRecipe", `${file} is no recipe: ${(cause as Error).message}.`, "Give a JSON file.", {
-      cause,
-    });
+    const remedy = `Give a JSON file, or one of ${Object.keys(publishedRecipes).join(", ")}.`;
+    throw new DiptychError("InvalidRecipe", `${name} is no recipe: ${(cause as Error).message}.`, remedy, { cause });
   }
 }
 

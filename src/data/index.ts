@@ -7,4 +7,4 @@ export { groupRows } from "./group.js";
 export { openSource } from "./open.js";
 export { epochPermutation } from "./order.js";
 export type { ClassName, Sample, Source } from "./source.js";
-export { parseSourceSpec, type SourceSpec } from "./spec.js";
+export { parseSourceSpec, type SourceSpec, sourcesSchema } from "./spec.js";

@@ -3,6 +3,7 @@
  * nearest known name for a misspelt key. A list of sources is joined.
  */
 import { z } from "zod";
+import { knownKeys } from "../checkpoint/index.js";
 import { DiptychError, nearestName } from "../errors.js";
 
 const templates = z.array(z.string().includes("{}", { message: 'a template needs "{}" where the name goes' })).min(1);
@@ -69,6 +70,11 @@ export type FolderSpec = z.infer<typeof folderSchema>;
 export type OneSourceSpec = ShardsSpec | TableSpec | FolderSpec;
 export type SourceSpec = OneSourceSpec | readonly OneSourceSpec[];
 
+/** What `parseSourceSpec` takes, for those who publish it. */
+export const sourcesSchema = z
+  .union([shardsSchema, tableSchema, folderSchema])
+  .or(z.array(z.union([shardsSchema, tableSchema, folderSchema])).min(1));
+
 const kinds = { shards: shardsSchema, table: tableSchema, folder: folderSchema } as const;
 const kindNames = Object.keys(kinds) as (keyof typeof kinds)[];
 
@@ -100,7 +106,7 @@ function parseOne(given: unknown): OneSourceSpec {
   const issue = result.error.issues[0]!;
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0]!;
-    const known = Object.keys(issue.path.length ? captionTable : schema.shape);
+    const known = knownKeys(schema, issue.path);
     const remedy = `Did you mean "${nearestName(key, known)}"? Known are ${known.join(", ")}.`;
     throw new DiptychError("UnknownOption", `A source of ${named[0]} has no option "${key}".`, remedy);
   }

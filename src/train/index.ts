@@ -10,6 +10,7 @@ export type { Hooks, Observer, OpenRun, StepReport, TrainPlan } from "./observer
 export { alone, type Ranks } from "./ranks.js";
 export { parseRecipe, type Recipe, recipeSchema } from "./recipe.js";
 
+export { type PublishedRecipeName, publishedRecipes } from "./recipes.js";
 export type { Remark } from "./remark.js";
 export { learningRate, type Schedule } from "./schedule.js";
 

@@ -3,6 +3,7 @@
  * A misspelt key is refused with the nearest known name.
  */
 import { z } from "zod";
+import { knownKeys } from "../checkpoint/index.js";
 import { clipSchema, loraSchema, type PresetName, presets } from "../clip/index.js";
 import { DiptychError, nearestName } from "../errors.js";
 import { lockSchema } from "./lock.js";
@@ -13,6 +14,8 @@ const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
 const count = z.number().int().positive();
 
 export const recipeSchema = z.strictObject({
+  /** For editors: where they find what a recipe may say (`assets/recipe.schema.json`). */
+  $schema: z.string().optional(),
   /** A preset's name, or all sizes. The vocabulary size is that of the tokenizer, whatever stands here. */
   model: z.union([z.enum(presetNames), clipSchema]).optional(),
   /** Where pairs come from (see `SourceSpec` in the data room); relative paths start from the recipe's folder. */
@@ -21,27 +24,35 @@ export const recipeSchema = z.strictObject({
   tokenizer: z.union([z.literal("clip"), z.strictObject({ vocabularySize: count })]).optional(),
   /** Pairs in a step; every pair has all others of its batch as negatives. */
   batchSize: count,
-  epochs: z.number().positive(),
+  /** Passes over the data, also a fraction. */
+  epochs: z.number().positive().optional(),
+  /** Pairs to train on, in place of `epochs`. */
+  samples: count.optional(),
   /** Peak learning rate. 5e-4 for a ViT-B at batch 32,768; small models on small batches take 1e-3. */
   learningRate: z.number().positive(),
   /** Steps over which the learning rate rises from 0. */
   warmup: z.number().int().nonnegative(),
+  /** Of AdamW: decoupled, times the learning rate; not on gains and biases. */
   weightDecay: z.number().nonnegative().default(0.2),
+  /** Of AdamW: what the first moment keeps from step to step. */
   beta1: z.number().min(0).max(1).default(0.9),
   /** 0.98 rather than 0.999: the second moment must forget within ~50 steps, or early spikes stall a ViT. */
   beta2: z.number().min(0).max(1).default(0.98),
+  /** Of AdamW. */
   epsilon: z.number().positive().default(1e-6),
   /** Longest gradient (Euclidean norm over all parameters); longer ones are scaled down. null: no limit. */
   clipNorm: z.number().positive().nullable().default(1),
+  /** How a picture differs from epoch to epoch; null: the centre crop, as in evaluation. */
   augment: z
     .strictObject({
-      /** Share of the picture's area that a random crop keeps. */
-      scale: z.tuple([z.number().positive(), z.number().max(1)]),
+      /** Share of the picture's area that a random crop keeps, at least and at most. */
+      scale: z.tuple([z.number().positive(), z.number().max(1)]).default([0.9, 1]),
       /** Mirror every other picture. Not for pictures of text. */
-      flip: z.boolean(),
+      flip: z.boolean().default(false),
     })
     .nullable()
-    .default({ scale: [0.9, 1], flip: false }),
+    .prefault({}),
+  /** Of the first parameters, the order, the crops and the choice of captions. */
   seed: z.number().int().nonnegative().default(0),
   /** Steps between saves. */
   saveEvery: count.default(500),
@@ -76,22 +87,27 @@ type Keys = z.infer<typeof recipeSchema>;
 type Start =
   | { readonly from: string; readonly model?: undefined }
   | { readonly from?: undefined; readonly model: NonNullable<Keys["model"]> };
-export type Recipe = Omit<Keys, keyof Start> & Start;
+type Length =
+  | { readonly epochs: number; readonly samples?: undefined }
+  | { readonly samples: number; readonly epochs?: undefined };
+export type Recipe = Omit<Keys, keyof Start | keyof Length> & Start & Length;
 
 /** @throws DiptychError "UnknownOption", "InvalidRecipe" */
 export function parseRecipe(given: unknown): Recipe {
   const result = recipeSchema.safeParse(given);
-  if (result.success) return withStart(result.data);
+  if (result.success) {
+    const { epochs, samples, ...rest } = result.data;
+    return { ...withStart(rest), ...runLength(epochs, samples) };
+  }
   const issue = tellingIssue(result.error.issues);
   const place = issue.path.join(".");
   if (issue.code === "unrecognized_keys") {
-    const known = Object.keys(recipeSchema.shape);
+    const key = issue.keys[0]!;
+    const known = knownKeys(recipeSchema, issue.path);
     throw new DiptychError(
       "UnknownOption",
-      `${place ? `In a recipe, "${place}"` : "A recipe"} has no option "${issue.keys[0]}".`,
-      place
-        ? "Correct its name."
-        : `Did you mean "${nearestName(issue.keys[0]!, known)}"? Known are ${known.join(", ")}.`,
+      `${place ? `In a recipe, "${place}"` : "A recipe"} has no option "${key}".`,
+      `Did you mean "${nearestName(key, known)}"? Known are ${known.join(", ")}.`,
     );
   }
   throw new DiptychError(
@@ -102,7 +118,7 @@ export function parseRecipe(given: unknown): Recipe {
 }
 
 /** A run starts from sizes or from a checkpoint, which has its sizes and its tokenizer. */
-function withStart({ from, model, ...rest }: Keys): Recipe {
+function withStart({ from, model, ...rest }: Omit<Keys, keyof Length>): Omit<Keys, keyof Start | keyof Length> & Start {
   const given = { model, tokenizer: rest.tokenizer };
   if (from !== undefined) {
     const twice = (["model", "tokenizer"] as const).find((key) => given[key] !== undefined);
@@ -119,6 +135,13 @@ function withStart({ from, model, ...rest }: Keys): Recipe {
     'The recipe says neither "model" nor "from".',
     "Name a preset to train from scratch, or a checkpoint to go on from.",
   );
+}
+
+function runLength(epochs: number | undefined, samples: number | undefined): Length {
+  if (epochs !== undefined && samples === undefined) return { epochs };
+  if (samples !== undefined && epochs === undefined) return { samples };
+  const problem = epochs === undefined ? 'neither "epochs" nor "samples"' : 'both "epochs" and "samples"';
+  throw new DiptychError("InvalidRecipe", `The recipe says ${problem}.`, "Say how long the run is in one of them.");
 }
 
 /** The issue that says most: a name that is not known first; of alternatives, the one that was meant. */

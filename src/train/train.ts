@@ -70,7 +70,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
 
     // ---- who watches
     const perEpoch = stepsPerEpoch(source.length, recipe.batchSize);
-    const steps = Math.max(1, Math.round(perEpoch * recipe.epochs));
+    const steps = stepsOf(recipe, perEpoch);
     const plan = { pairs: source.length, steps, firstStep: step };
     const stop = new AbortController();
     const run = { recipe, out, source, pool, config, preprocess, tokenizer, trainer, plan, stop: () => stop.abort() };
@@ -141,6 +141,9 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     for (const end of atEnd.reverse()) await end();
   }
 }
+
+const stepsOf = ({ epochs, samples, batchSize }: Recipe, perEpoch: number): number =>
+  Math.max(1, epochs === undefined ? Math.ceil(samples / batchSize) : Math.round(perEpoch * epochs));
 
 const positionOf = (step: number, perEpoch: number): Position => ({
   epoch: Math.floor(step / perEpoch),

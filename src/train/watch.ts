@@ -36,6 +36,7 @@ export const watchRun =
 const factsOf = ({ recipe, config, plan }: OpenRun): RunFacts => ({
   ...recipe,
   pairs: plan.pairs,
+  epochs: (plan.steps * recipe.batchSize) / plan.pairs,
   softmax: !config.logitBias,
   fineTuning: recipe.from !== undefined,
 });
