@@ -56,7 +56,7 @@ export function withFlags(recipe: object, command: Command): object {
   const changed: object = structuredClone(recipe);
   for (const [, { path, types }] of recipeFields()) {
     const given: unknown = command.getOptionValue(attribute(path));
-    if (given !== undefined) setAt(changed, path, typeof given === "string" ? valueOf(given, types) : given);
+    if (given !== undefined) setAt(changed, path, typeof given === "string" ? parsed(given, types) : given);
   }
   return changed;
 }
@@ -69,7 +69,7 @@ function recipeFields(): Map<string, Field> {
 /** The name under which commander keeps a flag's value. */
 const attribute = (path: readonly string[]): string => new Option(`--${path.map(dashed).join(".")}`).attributeName();
 
-function valueOf(text: string, types: Field["types"]): unknown {
+function parsed(text: string, types: Field["types"]): unknown {
   if (types.size === 1 && types.has("string")) return text;
   try {
     return JSON.parse(text);
