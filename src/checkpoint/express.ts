@@ -46,4 +46,6 @@ function readOrRefuse(readBack: () => ClipConfig, format: string): ClipConfig {
 }
 
 export const cannotExpress = (problem: string, cause?: unknown) =>
-  new DiptychError("CannotExpress", problem, "Save in another format.", { cause });
+  new DiptychError("CannotExpress", problem, "Save in another format; Diptych's own (diptych) holds every model.", {
+    cause,
+  });

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { DiptychError } from "../errors.js";
 import { openaiPreprocess, type PreprocessConfig } from "../image/index.js";
+import { cannotExpress } from "./express.js";
 import { checkJson, withoutNulls } from "./json.js";
 import { siglipPreprocess } from "./siglip.js";
 
@@ -69,11 +70,7 @@ export function fromPreprocessor(json: unknown, imageSize: PreprocessConfig["siz
 export function toPreprocessor(config: PreprocessConfig, siglip: boolean): object {
   const [height, width] = typeof config.size === "number" ? [config.size, config.size] : config.size;
   if (config.resize === "longest" || (config.resize === "shortest" && height !== width)) {
-    throw new DiptychError(
-      "CannotExpress",
-      `Hugging Face's processors cannot make the ${config.resize} side fit ${height}×${width}.`,
-      "Save in another format.",
-    );
+    throw cannotExpress(`Hugging Face's processors cannot make the ${config.resize} side fit ${height}×${width}.`);
   }
   const squash = config.resize === "squash";
   const fast = config.convention === "transformers-fast" ? "Fast" : "";

@@ -17,7 +17,7 @@ import { withContextLength, withImageSize } from "./positions.js";
 import { parseSafetensors } from "./safetensors.js";
 import type { ByteSource } from "./source.js";
 import type { StoredTensor } from "./storage.js";
-import { readTokenizer } from "./tokenizerFiles.js";
+import { readTokenizer, tokenizerOrigin } from "./tokenizerFiles.js";
 import { isTorchFile, parseTorch } from "./torch.js";
 
 /**
@@ -50,7 +50,7 @@ export async function loadCheckpoint(given: string, options: LoadOptions & HubOp
       `weights: ${weights.map((file) => path.basename(file)).join(", ")} (${dialect.title}, ${types})`,
       `sizes and activation: ${found.configFrom}${options.activation ? "; activation given by the caller" : ""}`,
       `preprocessing: ${found.preprocessFrom}`,
-      `tokenizer: ${tokenizer ? "the files beside the weights" : "none beside the weights"}`,
+      `tokenizer: ${await tokenizerOrigin(folder, tokenizer)}`,
       ...leftOut,
     ].join("\n");
     const { preprocess } = found;

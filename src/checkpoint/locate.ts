@@ -35,7 +35,10 @@ export async function locate(given: string): Promise<Located> {
   const candidates = [/\.safetensors$/, /\.(pt|pth|bin)$/].map((ending) => names.filter((name) => ending.test(name)));
   const [only, ...others] = candidates.find((list) => list.length > 0) ?? [];
   if (only && others.length === 0) return shards(place, only);
-  const found = only ? `${[only, ...others].join(", ")}: which is meant?` : "no .safetensors, .pt or .bin file.";
+  const programs = names.includes("onnx") ? " ONNX files are written for other programs, not read." : "";
+  const found = only
+    ? `${[only, ...others].join(", ")}: which is meant?`
+    : `no .safetensors, .pt or .bin file.${programs}`;
   throw new DiptychError("NoWeights", `The folder ${given} holds ${found}`, "Give the path of the weights file.");
 }
 

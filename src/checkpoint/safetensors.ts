@@ -36,7 +36,11 @@ const metadataSchema = z.record(z.string(), z.string());
 /** Where each tensor lies, in the order of the data. @throws DiptychError `BadSafetensors`, `TruncatedFile`, `BadJson`. */
 export async function parseSafetensors(source: ByteSource): Promise<StoredTensors> {
   const bad = (problem: string) =>
-    new DiptychError("BadSafetensors", `${source.name} ${problem}.`, "The file is damaged: fetch or copy it again.");
+    new DiptychError(
+      "BadSafetensors",
+      `${source.name} ${problem}.`,
+      "The file is damaged, or no safetensors file: fetch or copy it again, or give another.",
+    );
   const length = Number(new DataView((await readBytes(source, 0, 8)).buffer).getBigUint64(0, true));
   if (length > maximalHeader) throw bad(`claims a header of ${length} bytes, more than any has`);
   const text = new TextDecoder().decode(await readBytes(source, 8, length));

@@ -70,6 +70,17 @@ export async function readTokenizer(folder: string, settings: TokenizerSettings 
   return readTokenizerFiles({ ...options, vocabulary: JSON.stringify(model.vocab), merges: model.merges.join("\n") });
 }
 
+const sentencePieceNames = ["spiece.model", "sentencepiece.bpe.model", "tokenizer.model"];
+
+/** Where a folder's tokenizer comes from, in words; a SentencePiece model alone is not read. */
+export async function tokenizerOrigin(folder: string, tokenizer: Tokenizer | null): Promise<string> {
+  if (tokenizer) return "the files beside the weights";
+  for (const name of sentencePieceNames) {
+    if (await exists(path.join(folder, name))) return `none: ${name} is not read without a tokenizer.json`;
+  }
+  return "none beside the weights";
+}
+
 /** Name → text of the files that hold a tokenizer. */
 export const tokenizerTexts = (tokenizer: Tokenizer): Readonly<Record<string, string>> =>
   tokenizer.kind === "json"

@@ -84,7 +84,7 @@ export function createClip(checkpoint: Checkpoint, runtime: Runtime, pictures?: 
       throw new DiptychError(
         "NoTokenizer",
         "The checkpoint has no tokenizer, and its vocabulary is not CLIP's own.",
-        "Put its tokenizer.json, or vocab.json and merges.txt, beside the weights, or give token ids to encodeText.",
+        "Put its tokenizer.json, or vocab.json and merges.txt, beside the weights (of a spiece.model, transformers makes one: AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)), or give token ids to encodeText.",
       );
     },
 

@@ -80,6 +80,7 @@ describe("a folder written as ONNX", () => {
     expect(text.inputMetadata[0]).toMatchObject({ type: "int64", shape: ["batch_size", "L"] });
     expect([vision.inputNames, vision.outputNames]).toEqual([["pixel_values"], ["image_embeds"]]);
     expect(vision.inputMetadata[0]).toMatchObject({ type: "float32", shape: ["batch_size", 3, side, side] });
+    await expect(loadCheckpoint(place)).rejects.toThrow("ONNX files are written for other programs, not read");
     for (const name of ["text_model", "vision_model"]) {
       expect((await readFile(path.join(place, "onnx", `${name}.onnx`))).includes("com.microsoft")).toBe(false);
     }

@@ -1,5 +1,5 @@
 /** @file Every model of the reference in every container, from its file to features, loss and gradients. */
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import { contrastiveModel, type ModelOptions } from "../../src/clip/index.js";
 import { gradient } from "../../src/graph/index.js";
 import type { TensorData } from "../../src/runtime/index.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
+import { createClip } from "../../src/tasks/index.js";
 import { type Expected, golden, largestDifference, relativeDifference } from "../clip/goldenModel.js";
 import { hasShared, shared } from "../goldens.js";
 
@@ -191,6 +192,20 @@ describe.skipIf(!hasShared)("SigLIP", () => {
     await expect(loadCheckpoint(timm)).rejects.toThrow("UnsupportedModel");
     const { preprocess } = await loadCheckpoint(timm, given);
     expect(preprocess).toMatchObject({ size: 64, mean: [0.5, 0.5, 0.5], resize: "squash" });
+  });
+
+  test("a folder with nothing but a SentencePiece model has no tokenizer, and says what to do about texts", async () => {
+    const place = path.join(folder, "spiece");
+    await cp(huggingFace, place, { recursive: true });
+    await writeFile(path.join(place, "spiece.model"), "protobuf");
+    const read = await loadCheckpoint(place);
+    expect(read.origin).toContain("tokenizer: none: spiece.model is not read without a tokenizer.json");
+    const clip = createClip(read, runtime);
+    await expect(clip.embedTexts(["a cat"])).rejects.toMatchObject({
+      code: "NoTokenizer",
+      remedy: expect.stringMatching(/tokenizer\.json.*spiece\.model.*save_pretrained/),
+    });
+    await clip.dispose();
   });
 
   test.each(["huggingFace", "diptych"] as const)("saved as %s, it is the same", async (format) => {
