@@ -33,6 +33,8 @@ export interface CompileOptions {
 export interface Runtime {
   /** What executes, in words: "cpu (onnxruntime-node 1.30, 2 threads)". */
   readonly name: string;
+  /** How many runs of a program it works on at the same time; 1 unless given. */
+  readonly lanes?: number;
   /** Compiles a graph; the keys of `outputs` name its outputs. */
   compile(outputs: Readonly<Record<string, Tensor>>, options?: CompileOptions): Promise<Program>;
 }

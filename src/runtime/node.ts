@@ -3,8 +3,10 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
-import type { Runtime } from "./index.js";
-import { onnxRuntime } from "./session.js";
+import type { Program, Runtime } from "./index.js";
+import { onnxRuntime, openProgram } from "./session.js";
+
+export { laneRuntime } from "./lanes.js";
 
 export interface NodeRuntimeOptions {
   /** Threads within one operator; as many as the process may use cores. */
@@ -14,11 +16,17 @@ export interface NodeRuntimeOptions {
 export function nodeRuntime({ threads = availableParallelism() }: NodeRuntimeOptions = {}): Runtime {
   const manifest = createRequire(import.meta.url).resolve("onnxruntime-node/package.json");
   const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
-  return onnxRuntime(ort, `cpu (onnxruntime-node ${version}, ${threads} threads)`, {
-    executionProviders: ["cpu"],
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: "all",
-    logSeverityLevel: 3,
-  });
+  return onnxRuntime(ort, `cpu (onnxruntime-node ${version}, ${threads} threads)`, sessionOptions(threads));
 }
+
+/** The program of an ONNX model's bytes. */
+export const openNodeProgram = (model: Uint8Array, threads: number): Promise<Program> =>
+  openProgram(ort, model, sessionOptions(threads));
+
+const sessionOptions = (threads: number): ort.InferenceSession.SessionOptions => ({
+  executionProviders: ["cpu"],
+  intraOpNumThreads: threads,
+  interOpNumThreads: 1,
+  graphOptimizationLevel: "all",
+  logSeverityLevel: 3,
+});

@@ -5,40 +5,41 @@ import type { Program, Runtime, TensorData } from "./index.js";
 
 type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor">;
 
-export function onnxRuntime(
+/** Compiles graphs into sessions with these options. */
+export const onnxRuntime = (ort: OrtModule, name: string, options: Ort.InferenceSession.SessionOptions): Runtime => ({
+  name,
+  compile: (outputs, { constants } = {}) =>
+    openProgram(ort, onnxModel(simplify(outputs), { form: "fast", ...(constants && { constants }) }), options),
+});
+
+/** The program that the bytes of an ONNX model describe. */
+export async function openProgram(
   ort: OrtModule,
-  name: string,
-  sessionOptions: Ort.InferenceSession.SessionOptions,
-): Runtime {
+  model: Uint8Array,
+  options: Ort.InferenceSession.SessionOptions,
+): Promise<Program> {
   const toOrt = ({ data, shape }: TensorData): Ort.Tensor => {
     if (data instanceof Float32Array) return new ort.Tensor("float32", data, shape);
     if (data instanceof Int32Array) return new ort.Tensor("int32", data, shape);
     if (data instanceof BigInt64Array) return new ort.Tensor("int64", data, shape);
     return new ort.Tensor("uint8", data, shape);
   };
-
+  const session = await ort.InferenceSession.create(model, options);
+  const declared = new Set(session.inputNames);
   return {
-    name,
-    async compile(outputs, { constants } = {}): Promise<Program> {
-      const bytes = onnxModel(simplify(outputs), { form: "fast", ...(constants && { constants }) });
-      const session = await ort.InferenceSession.create(bytes, sessionOptions);
-      const declared = new Set(session.inputNames);
-      return {
-        async run(feeds, into = {}) {
-          const inputs: Record<string, Ort.Tensor> = {};
-          for (const [key, value] of Object.entries(feeds)) if (declared.has(key)) inputs[key] = toOrt(value);
-          const fetches: Record<string, Ort.Tensor | null> = {};
-          for (const key of session.outputNames) fetches[key] = into[key] ? toOrt(into[key]) : null;
-          const results = await session.run(inputs, fetches);
-          return Object.fromEntries(
-            session.outputNames.map((key) => {
-              const { data, dims } = results[key]!;
-              return [key, { data: data as TensorData["data"], shape: dims }];
-            }),
-          );
-        },
-        dispose: () => session.release(),
-      };
+    async run(feeds, into = {}) {
+      const inputs: Record<string, Ort.Tensor> = {};
+      for (const [key, value] of Object.entries(feeds)) if (declared.has(key)) inputs[key] = toOrt(value);
+      const fetches: Record<string, Ort.Tensor | null> = {};
+      for (const key of session.outputNames) fetches[key] = into[key] ? toOrt(into[key]) : null;
+      const results = await session.run(inputs, fetches);
+      return Object.fromEntries(
+        session.outputNames.map((key) => {
+          const { data, dims } = results[key]!;
+          return [key, { data: data as TensorData["data"], shape: dims }];
+        }),
+      );
     },
+    dispose: () => session.release(),
   };
 }

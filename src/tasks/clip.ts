@@ -9,7 +9,7 @@ import type { Checkpoint } from "../checkpoint/index.js";
 import { type ClipConfig, ignoresPadding, imageEncoder, inputSides, textEncoder } from "../clip/index.js";
 import { DiptychError } from "../errors.js";
 import { cropPicture, cropSize, normalise, type Picture, type PreprocessConfig } from "../image/index.js";
-import type { Program, Runtime } from "../runtime/index.js";
+import type { Program, Runtime, TensorData } from "../runtime/index.js";
 import { type Tokenizer, tokenize } from "../tokenizer/index.js";
 import { type Matrix, normaliseRows } from "./matrix.js";
 
@@ -66,12 +66,24 @@ const runsAhead = 2;
 /** Tokens in a run of the text tower. */
 const tokensPerRun = 2048;
 
-export function createClip(checkpoint: Checkpoint, runtime: Runtime, pictures?: PictureSource): Clip {
+/** So many pictures of one call are embedded by several runs at a time, where there is a runtime for that. */
+const crowdOfPictures = 32;
+
+/** @param crowdRuntime embeds many pictures, if it can run several batches at once; `runtime` does the rest. */
+export function createClip(
+  checkpoint: Checkpoint,
+  runtime: Runtime,
+  pictures?: PictureSource,
+  crowdRuntime?: Runtime,
+): Clip {
   const { config, preprocess: preprocessConfig, parameters } = checkpoint;
   const [height, width] = cropSize(preprocessConfig);
   const { embedSize } = config;
-  const imageTower = lazyProgram(() => runtime.compile(imageEncoder(config), { constants: parameters }));
-  const textTower = lazyProgram(() => runtime.compile(textEncoder(config), { constants: parameters }));
+  const imageTowerOver = (by: Runtime) =>
+    lazyProgram(() => by.compile(imageEncoder(config), { constants: parameters }), by.lanes);
+  const imageTower = imageTowerOver(runtime);
+  const crowdTower = crowdRuntime && imageTowerOver(crowdRuntime);
+  const textTower = lazyProgram(() => runtime.compile(textEncoder(config), { constants: parameters }), runtime.lanes);
 
   const clip: Clip = {
     config,
@@ -91,34 +103,36 @@ export function createClip(checkpoint: Checkpoint, runtime: Runtime, pictures?: 
     async embedImages(images, { onUnreadable, onProgress } = {}) {
       const data = new Float32Array(images.length * embedSize);
       const starts = Array.from({ length: Math.ceil(images.length / picturesPerRun) }, (_, i) => i * picturesPerRun);
-      const cropsFrom = (start: number) => {
-        const batch = images.slice(start, start + picturesPerRun);
-        return Promise.allSettled(batch.map((image) => crop(image)));
-      };
-      const pending = starts.slice(0, runsAhead).map(cropsFrom);
-      for (const [turn, start] of starts.entries()) {
-        const settled = await pending.shift()!;
-        const later = starts[turn + runsAhead];
-        if (later !== undefined) pending.push(cropsFrom(later)); // before the run, so that the workers have work during it
-        const readable: number[] = [];
-        const crops: Uint8Array[] = [];
-        for (const [i, result] of settled.entries()) {
-          if (result.status === "fulfilled") {
-            readable.push(start + i);
-            crops.push(result.value);
-          } else {
-            const error = unreadable(result.reason, start + i);
-            if (onUnreadable === undefined || !(error instanceof DiptychError)) throw error;
-            onUnreadable(error, start + i);
+      const cropsFrom = (start: number) =>
+        Promise.allSettled(images.slice(start, start + picturesPerRun).map((image) => crop(image)));
+      const batches = begunAhead(starts, runsAhead, cropsFrom);
+      const tower = crowdTower && images.length >= crowdOfPictures ? crowdTower : imageTower;
+      let done = 0;
+      const work = async () => {
+        for (const [start, cropping] of batches) {
+          const settled = await cropping;
+          const readable: number[] = [];
+          const crops: Uint8Array[] = [];
+          for (const [i, result] of settled.entries()) {
+            if (result.status === "fulfilled") {
+              readable.push(start + i);
+              crops.push(result.value);
+            } else {
+              const error = unreadable(result.reason, start + i);
+              if (onUnreadable === undefined || !(error instanceof DiptychError)) throw error;
+              onUnreadable(error, start + i);
+            }
           }
+          if (crops.length > 0) {
+            const pixels = { data: normalise(crops, preprocessConfig), shape: [crops.length, 3, height, width] };
+            scatter(normaliseRows(await imageFeatures(tower, pixels)), readable, data);
+          }
+          done += settled.length;
+          onProgress?.(done);
         }
-        if (crops.length > 0) {
-          const pixels = { data: normalise(crops, preprocessConfig), shape: [crops.length, 3, height, width] };
-          const features = await clip.encodeImage(pixels);
-          scatter(normaliseRows(features), readable, data);
-        }
-        onProgress?.(start + settled.length);
-      }
+      };
+      // With several lanes, one batch more, so that a lane finds its next one waiting.
+      await Promise.all(Array.from({ length: tower.lanes > 1 ? tower.lanes + 1 : 1 }, work));
       return { data, shape: [images.length, embedSize] };
     },
 
@@ -136,8 +150,7 @@ export function createClip(checkpoint: Checkpoint, runtime: Runtime, pictures?: 
 
     async encodeImage({ data, shape }) {
       expectShape("pixels", data, shape, [shape[0] ?? 0, 3, ...inputSides(config)]);
-      const { image_features } = await (await imageTower.get()).run({ pixels: { data, shape } });
-      return asMatrix(image_features!);
+      return imageFeatures(imageTower, { data, shape });
     },
 
     async encodeText({ data, shape }) {
@@ -160,7 +173,7 @@ export function createClip(checkpoint: Checkpoint, runtime: Runtime, pictures?: 
     },
 
     async dispose() {
-      await Promise.all([imageTower.dispose(), textTower.dispose(), pictures?.dispose()]);
+      await Promise.all([imageTower, crowdTower, textTower, pictures].map((held) => held?.dispose()));
     },
   };
   return clip;
@@ -176,16 +189,33 @@ export function createClip(checkpoint: Checkpoint, runtime: Runtime, pictures?: 
   }
 }
 
+async function imageFeatures(tower: LazyProgram, pixels: TensorData): Promise<Matrix> {
+  const { image_features } = await (await tower.get()).run({ pixels });
+  return asMatrix(image_features!);
+}
+
+/** Each item in order with what `begin` made of it, which was called for `ahead` more items by then. */
+function* begunAhead<T, R>(items: readonly T[], ahead: number, begin: (item: T) => R): Generator<[T, R]> {
+  const begun: R[] = [];
+  for (const [i, item] of items.entries()) {
+    while (begun.length <= ahead && i + begun.length < items.length) begun.push(begin(items[i + begun.length]!));
+    yield [item, begun.shift()!];
+  }
+}
+
 interface LazyProgram {
+  /** How many runs it works on at a time. */
+  readonly lanes: number;
   get(): Promise<Program>;
   dispose(): Promise<void>;
 }
 
 /** A program compiled at the first `get` and kept until `dispose`. */
-function lazyProgram(compile: () => Promise<Program>): LazyProgram {
+function lazyProgram(compile: () => Promise<Program>, lanes = 1): LazyProgram {
   let program: Promise<Program> | undefined;
   let disposed = false;
   return {
+    lanes,
     async get() {
       if (disposed) throw new DiptychError("Disposed", "This clip was disposed of.", "Load it again.");
       program ??= compile();

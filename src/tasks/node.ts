@@ -1,7 +1,8 @@
 /** @file The tasks in Node: a CLIP from a file or folder, over ONNX Runtime's native library and a pool of workers. */
+import { availableParallelism } from "node:os";
 import { type Checkpoint, type HubOptions, type LoadOptions, loadCheckpoint } from "../checkpoint/node.js";
 import { createPicturePool } from "../image/node.js";
-import { nodeRuntime } from "../runtime/node.js";
+import { laneRuntime, nodeRuntime } from "../runtime/node.js";
 import { loadClipTokenizer } from "../tokenizer/node.js";
 import { type Clip, createClip, type PictureSource } from "./clip.js";
 
@@ -17,11 +18,23 @@ export interface LoadClipOptions extends LoadOptions, HubOptions {
  * its name (`openai/clip-vit-base-patch32`, `ViT-B-32/laion2b_s34b_b79k`, `ViT-B/32`), downloaded once into the cache.
  * @throws DiptychError when the model cannot be got or read, or does not fit its configuration.
  */
-export async function loadClip(name: string, { threads, projection, ...options }: LoadClipOptions = {}): Promise<Clip> {
+export async function loadClip(
+  name: string,
+  { threads = availableParallelism(), projection, ...options }: LoadClipOptions = {},
+): Promise<Clip> {
   const read = await withClipTokenizer(await loadCheckpoint(name, options));
   const checkpoint = projection === false ? withoutProjection(read) : read;
-  return createClip(checkpoint, nodeRuntime(threads === undefined ? {} : { threads }), pooledPictures());
+  const towerBytes = bytesOf(checkpoint, "visual.");
+  const lanes = Math.min(threads, Math.floor(laneMemory / towerBytes));
+  const crowd = lanes > 1 ? laneRuntime(lanes, Math.floor(threads / lanes)) : undefined;
+  return createClip(checkpoint, nodeRuntime({ threads }), pooledPictures(), crowd);
 }
+
+/** Bytes that copies of the picture tower's weights may take. */
+const laneMemory = 2 ** 30;
+
+const bytesOf = ({ parameters }: Checkpoint, prefix: string): number =>
+  [...parameters].reduce((sum, [name, { data }]) => (name.startsWith(prefix) ? sum + data.byteLength : sum), 0);
 
 /** Pictures as they are before the projection; where pooling makes the embedding (ResNets, SigLIP), that is all there is. */
 function withoutProjection(checkpoint: Checkpoint): Checkpoint {

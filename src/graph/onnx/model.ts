@@ -28,7 +28,10 @@ export interface OnnxConstant {
 }
 
 /** The bytes of an ONNX model whose inputs are the graph's `input`s and whose outputs bear the keys of `outputs`. */
-export function onnxModel(outputs: Readonly<Record<string, Tensor>>, options: OnnxOptions = {}): Uint8Array {
+export function onnxModel(
+  outputs: Readonly<Record<string, Tensor>>,
+  options: OnnxOptions = {},
+): Uint8Array<ArrayBuffer> {
   const nodes: Message[] = [];
   const initializers: Message[] = [];
   const graphInputs: Message[] = [];

@@ -63,7 +63,7 @@ export class Message {
     return this;
   }
 
-  toBytes(): Uint8Array {
+  toBytes(): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(this.length);
     let offset = 0;
     for (const chunk of this.chunks) {
