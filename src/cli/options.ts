@@ -6,6 +6,7 @@ import type { Clip } from "../tasks/index.js";
 import { type LoadClipOptions, loadClip } from "../tasks/node.js";
 import { defaultModel } from "./defaultModel.js";
 import { withDownloadBar } from "./downloadBar.js";
+import { threadsHere } from "./ranks.js";
 
 export interface ModelOptions {
   readonly model: string;
@@ -40,7 +41,9 @@ export async function withClip(
   more: Pick<LoadClipOptions, "projection"> = {},
 ): Promise<void> {
   const activation = options.activation && { activation: options.activation };
-  const clip = await withDownloadBar((shown) => loadClip(options.model, { ...activation, ...shown, ...more }));
+  const clip = await withDownloadBar((shown) =>
+    loadClip(options.model, { threads: threadsHere(), ...activation, ...shown, ...more }),
+  );
   try {
     await use(clip);
   } finally {
@@ -50,6 +53,11 @@ export async function withClip(
 
 /** An option that may be given several times. */
 export const repeatable = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+/** A whole number of at least zero. */
+export function wholeNumber(value: string): number {
+  return value === "0" ? 0 : count(value);
+}
 
 /** A whole number of at least one. */
 export function count(value: string): number {

@@ -41,6 +41,17 @@ interface Shard {
   close(): Promise<void>;
 }
 
+export interface ShardPictures {
+  /** The samples' names in the shard. */
+  readonly keys: readonly string[];
+  /** What was passed over when it was opened, one sentence each. */
+  readonly problems: readonly string[];
+  /** The picture's file. */
+  picture(index: number): Promise<Uint8Array>;
+  captions(index: number): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
 const listedAtATime = 8; // shards
 const longestText = 4 * 1024 * 1024; // bytes of one sample's caption file
 
@@ -62,6 +73,21 @@ export async function openShards(spec: ShardsSpec, base: string): Promise<Source
     await close();
     throw error;
   }
+}
+
+/** One shard's pictures in its order, whether or not they have captions. */
+export async function openShardPictures(name: string, base = process.cwd()): Promise<ShardPictures> {
+  const spec = { shards: name };
+  const shard = await (await shardOpener(spec, base))(name);
+  const { members, problems } = await shardMembers(shard);
+  const kept = [...members].filter(({ picture }) => picture);
+  return {
+    keys: kept.map(({ key }) => key),
+    problems,
+    picture: (index) => readPicture(kept[index]!),
+    captions: async (index) => (captionSpan(kept[index]!, spec) ? memberCaptions(kept[index]!, spec) : []),
+    close: () => shard.close(),
+  };
 }
 
 async function shardOpener({ cache }: ShardsSpec, base: string): Promise<(name: string) => Promise<Shard>> {

@@ -2,7 +2,7 @@
 export { AdamW, type AdamWOptions } from "./adamw.js";
 export { arenaLayout, arenaViews, isDecayed, type Layout, type Slot } from "./arena.js";
 export { createEma, type Ema } from "./ema.js";
-export { type Launch, launchOf, threadsOf } from "./launch.js";
+export { arrayTaskOf, type Launch, launchOf, threadsOf } from "./launch.js";
 export { layerRates } from "./layerDecay.js";
 export { frozenBy, type Lock } from "./lock.js";
 export { openRanks } from "./mpi.js";

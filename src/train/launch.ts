@@ -39,6 +39,14 @@ export function launchOf(environment: Environment): Launch | null {
   return null;
 }
 
+/** This task of a Slurm job array (`sbatch --array=0-15`), whose tasks do not know each other. */
+export function arrayTaskOf(environment: Environment): Pick<Launch, "rank" | "size"> | null {
+  const [task, first, step, size] = ["ID", "MIN", "STEP", "COUNT"].map((name) =>
+    Number.parseInt(environment[`SLURM_ARRAY_TASK_${name}`] ?? "", 10),
+  ) as [number, number, number, number];
+  return size > 1 ? { rank: (task - first) / (step || 1), size } : null;
+}
+
 /**
  * Threads for each of `localSize` processes on a machine of `cores`, of which this one may use `allowed`: mpirun may have
  * bound it to a few.

@@ -1,7 +1,7 @@
 /** @file Ranks over MPI: collectives, and what happens when one of them ends. A run on ranks is `ranks.test.ts`'s. */
 import path from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { launchOf, openRanks, threadsOf } from "../../src/train/index.js";
+import { arrayTaskOf, launchOf, openRanks, threadsOf } from "../../src/train/index.js";
 import { alone } from "../../src/train/ranks.js";
 import { launchers, noLauncher, start } from "./mpirun.js";
 
@@ -83,6 +83,19 @@ describe("what the launcher says", () => {
       expect(launchOf(environment)).toBe(null);
       expect(await openRanks(environment)).toBe(alone);
     }
+  });
+
+  test("tasks of a Slurm array are counted from 0", () => {
+    const task = (id: string, step: string) =>
+      arrayTaskOf({
+        SLURM_ARRAY_TASK_ID: id,
+        SLURM_ARRAY_TASK_MIN: "5",
+        SLURM_ARRAY_TASK_STEP: step,
+        SLURM_ARRAY_TASK_COUNT: "3",
+      });
+    expect(task("5", "1")).toEqual({ rank: 0, size: 3 });
+    expect(task("9", "2")).toEqual({ rank: 2, size: 3 });
+    expect(arrayTaskOf({})).toBe(null);
   });
 
   test("ranks of one machine share its cores, within those that they are bound to", () => {
