@@ -1,68 +1,97 @@
-/**
- * @file Where the towers meet: normalisation, similarity, and the losses: the symmetric cross-entropy of CLIP (Radford et
- * al. 2021, fig. 3) and the sigmoid loss of SigLIP (Zhai et al. 2023, eq. 1).
- * Pairs with equal captions are positives of each other: the target is spread evenly over them, as in UniCL
- * (Yang et al. 2022, eq. 2–4). With captions all different that is CLIP's loss.
- */
+/** @file Where the towers meet: normalisation, similarity, and the loss of a batch whose matrix of logits is in one graph. */
 import {
   add,
   compare,
+  type Dim,
   div,
   exp,
-  log,
+  input,
   matmul,
-  max,
   mul,
-  neg,
-  relu,
   reshape,
   sqrt,
   sub,
   sum,
   type Tensor,
+  transpose,
+  withGradient,
 } from "../graph/index.js";
+import { judge, logSumExp, type Objective, type Rows } from "./loss.js";
 
 /** Rows divided by their Euclidean length: `[B, E]` → `[B, E]`. */
 export const l2Normalise = (x: Tensor): Tensor => div(x, sqrt(sum(mul(x, x), [-1])));
 
 /** exp(logitScale) · cosine of every picture (row) with every text (column): `[B, E]`, `[M, E]`, `[]` → `[B, M]`. */
 export const similarity = (imageFeatures: Tensor, textFeatures: Tensor, logitScale: Tensor): Tensor =>
-  mul(matmul(l2Normalise(imageFeatures), l2Normalise(textFeatures), { transposeB: true }), exp(logitScale));
+  mul(cosines(l2Normalise(imageFeatures), l2Normalise(textFeatures)), exp(logitScale));
+
+/** Products of all rows with all rows: unit vectors `[R, E]`, `[N, E]` → `[R, N]`. */
+export const cosines = (rows: Tensor, columns: Tensor): Tensor => matmul(rows, columns, { transposeB: true });
+
+/** 1 where a row's number is a column's, else 0: int32 `[R]`, `[N]` → `[R, N]`. */
+export const samePairs = (rows: Tensor, columns: Tensor): Tensor =>
+  compare(reshape(rows, [rows.shape[0]!, 1]), "equal", reshape(columns, [1, columns.shape[0]!]));
+
+/** Σ ‖x − teacher‖² / N over rows `[R, E]`, a scalar. */
+export const featureDistance = (x: Tensor, teacher: Tensor, pairs: Tensor): Tensor => {
+  const away = sub(x, teacher);
+  return div(reshape(sum(mul(away, away), [0, 1]), []), pairs);
+};
+
+/** The number of rows as a scalar, also where it is known only when the graph runs. */
+export const rowCount = (group: Tensor): Tensor => reshape(sum(compare(group, "equal", group), [0]), []);
 
 /**
- * Mean of the cross-entropies of pictures over texts and of texts over pictures, a scalar.
- * @param logits `[B, B]`
- * @param group int32 `[B]`: rows with the same number have the same caption
+ * The loss of a batch, a scalar.
+ * @param logits `[N, N]`, pictures along rows
+ * @param group int32 `[N]`: rows with the same number have the same caption
+ * @param teacher the teacher's logits, where it is learned from
  */
-export function contrastiveLoss(logits: Tensor, group: Tensor): Tensor {
-  const batch = logits.shape[0]!;
-  const positive = compare(reshape(group, [batch, 1]), "equal", reshape(group, [1, batch])); // [B, B], symmetric
-  const target = div(positive, sum(positive, [1])); // rows sum to 1
-  const targetOfTexts = div(positive, sum(positive, [0])); // columns sum to 1
-  return mul(add(crossEntropy(logits, target, 1), crossEntropy(logits, targetOfTexts, 0)), 0.5);
+export function contrastiveLoss(
+  logits: Tensor,
+  group: Tensor,
+  objective: Objective = { loss: { kind: "softmax" } },
+  teacher?: Tensor,
+): Tensor {
+  const positive = samePairs(group, group);
+  const pairs = rowCount(group);
+  const block = (x: Tensor) => ({ logits: x, columnSums: logSumExp(x, 0) });
+  const rowsOf = (x: Tensor, byTeacher?: Tensor): Rows => ({
+    ...block(x),
+    positive,
+    pairs,
+    teacher: byTeacher && block(byTeacher),
+  });
+  const turned = (x: Tensor) => transpose(x, [1, 0]);
+  const ofImages = judge(rowsOf(logits, teacher), objective).loss;
+  const ofTexts = judge(rowsOf(turned(logits), teacher && turned(teacher)), objective).loss;
+  return withGradient(reshape(add(ofImages, ofTexts), []), logits, (upstream, _, x) =>
+    mul(judge(rowsOf(x, teacher), objective).slope, upstream),
+  );
 }
 
-/** Mean over rows (axis 1) or columns (axis 0) of −Σ target · log softmax(logits). */
-export function crossEntropy(logits: Tensor, target: Tensor, axis: 0 | 1): Tensor {
-  const shifted = sub(logits, max(logits, [axis]));
-  const logSum = log(sum(exp(shifted), [axis]));
-  const perPair = mul(target, sub(logSum, shifted)); // [B, B]
-  return reshape(div(sum(perPair, [0, 1]), sum(target, [0, 1])), []); // the targets sum to B
-}
+/** The teacher's embeddings as unit vectors: inputs `teacher_image` and `teacher_text`. Their width may be open. */
+export const teacherInput = (side: "image" | "text", batch: Dim, width: Dim): Tensor =>
+  l2Normalise(input(`teacher_${side}`, [batch, width]));
 
-/**
- * −Σ log σ(±logit) / B, plus where row and column have the same caption. As softplus(∓logit), written so that nothing
- * overflows: softplus(z) = max(z, 0) + log(1 + exp(−|z|)).
- */
-export function sigmoidLoss(logits: Tensor, group: Tensor): Tensor {
-  const batch = logits.shape[0]!;
-  const positive = compare(reshape(group, [batch, 1]), "equal", reshape(group, [1, batch])); // [B, B]
-  const sign = sub(1, mul(positive, 2)); // −1 for a pair, 1 otherwise
-  const z = mul(logits, sign);
-  const magnitude = add(relu(z), relu(neg(z)));
-  const pairs = add(relu(z), log(add(exp(neg(magnitude)), 1)));
-  const rows = sum(compare(group, "equal", group), [0]); // B, also where it is known only when the graph runs
-  return reshape(div(sum(pairs, [0, 1]), rows), []);
+/** Everything that a batch is judged by, a scalar: the contrastive loss, and the distance from a teacher. */
+export function batchLoss(
+  batch: { readonly [K in "imageFeatures" | "textFeatures" | "logits" | "group"]: Tensor },
+  objective: Objective,
+): Tensor {
+  const { imageFeatures, textFeatures, logits, group } = batch;
+  const { distillation } = objective;
+  if (!distillation) return contrastiveLoss(logits, group, objective);
+  const [size, width] = imageFeatures.shape as readonly [Dim, Dim];
+  const [image, text] = (["image", "text"] as const).map((side) =>
+    teacherInput(side, size, distillation.features ? width : "W"),
+  ) as [Tensor, Tensor];
+  const loss = contrastiveLoss(logits, group, objective, div(cosines(image, text), distillation.temperature));
+  if (!distillation.features) return loss;
+  const pairs = rowCount(group);
+  const distance = add(
+    featureDistance(l2Normalise(imageFeatures), image, pairs),
+    featureDistance(l2Normalise(textFeatures), text, pairs),
+  );
+  return add(loss, mul(distance, distillation.features));
 }
-
-export const losses = { softmax: contrastiveLoss, sigmoid: sigmoidLoss } as const;

@@ -14,19 +14,41 @@ export {
   type VitConfig,
   vitSchema,
 } from "./config.js";
-export { contrastiveLoss, crossEntropy, l2Normalise, losses, sigmoidLoss, similarity } from "./contrastive.js";
+export {
+  contrastiveLoss,
+  cosines,
+  featureDistance,
+  l2Normalise,
+  samePairs,
+  similarity,
+  teacherInput,
+} from "./contrastive.js";
 export { initialise } from "./initialise.js";
 export { layerNorm, linear, transformer } from "./layers.js";
 export { isAdapter, type Lora, loraSchema, mergeAdapters } from "./lora.js";
+export {
+  crossEntropy,
+  type Distillation,
+  defaultLoss,
+  distillationSchema,
+  judge,
+  type Loss,
+  logSumExp,
+  lossSchema,
+  type Objective,
+} from "./loss.js";
 export {
   contrastiveModel,
   encodeImage,
   encodeText,
   imageEncoder,
+  imageTower,
   type ModelOptions,
   type ParameterSpec,
   parameterTable,
+  type Tower,
   textEncoder,
+  textTower,
 } from "./model.js";
 export { Parameters, type ParametersOptions } from "./parameters.js";
 export { type Place, placeOf, topLayers } from "./place.js";

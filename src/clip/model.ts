@@ -1,7 +1,8 @@
 /** @file A CLIP as graphs: the two encoders, the loss, and the table of its parameters. */
 import { add, concat, type Dim, input, slice, type Tensor } from "../graph/index.js";
 import { type ClipConfig, ignoresPadding, inputSides } from "./config.js";
-import { losses, similarity } from "./contrastive.js";
+import { batchLoss, l2Normalise, similarity } from "./contrastive.js";
+import { defaultLoss, type Objective } from "./loss.js";
 import { modifiedResnet } from "./modifiedResnet.js";
 import { Parameters, type ParametersOptions } from "./parameters.js";
 import { textTransformer } from "./textTransformer.js";
@@ -36,30 +37,56 @@ export const textEncoder = (config: ClipConfig, batch: Dim = "B", length: Dim = 
   text_features: encodeText(config, Parameters.root(), input("ids", [batch, length], "int32")),
 });
 
-export interface ModelOptions extends ParametersOptions {
+export interface TowerOptions extends ParametersOptions {
   /** Pairs in the batch. */
   readonly batch?: Dim;
-  readonly length?: Dim;
   /**
    * The picture tower runs on so many pictures after another, so that what passes from one operator to the next stays in
    * the cache; the values are those of one run on all. Not for a ResNet in training, whose statistics are the batch's.
    */
   readonly imagesAtATime?: number | undefined;
-  /** "softmax" (CLIP) unless given. */
-  readonly loss?: keyof typeof losses;
+}
+
+export interface ModelOptions extends TowerOptions {
+  readonly length?: Dim;
+  /** The model's own loss unless given. A teacher's embeddings are the inputs `teacher_image` and `teacher_text`. */
+  readonly objective?: Objective;
+}
+
+const imagesInPortions = (config: ClipConfig, p: Parameters, { batch = "B", imagesAtATime }: TowerOptions): Tensor =>
+  concat(
+    portions(pixelsInput(config, batch), imagesAtATime).map((some) => encodeImage(config, p, some)),
+    0,
+  );
+
+/** One tower in training: its parameters, and features of unit length `[B, E]`. */
+export interface Tower {
+  readonly parameters: Parameters;
+  readonly features: Tensor;
+}
+
+/** Input `pixels`. */
+export function imageTower(config: ClipConfig, options: TowerOptions): Tower {
+  const parameters = Parameters.root(options);
+  return { parameters, features: l2Normalise(imagesInPortions(config, parameters, options)) };
+}
+
+/** Input `ids`. */
+export function textTower(config: ClipConfig, { batch = "B", ...options }: TowerOptions): Tower {
+  const parameters = Parameters.root(options);
+  const ids = input("ids", [batch, textLength(config)], "int32");
+  return { parameters, features: l2Normalise(encodeText(config, parameters, ids)) };
 }
 
 /** The whole model on B pairs: inputs `pixels`, `ids`, `group`; everything that training and its tests ask for. */
 export function contrastiveModel(config: ClipConfig, options: ModelOptions = {}) {
-  const { batch = "B", length = textLength(config), imagesAtATime, loss = "softmax" } = options;
+  const { batch = "B", length = textLength(config), objective = { loss: defaultLoss(config) } } = options;
   const parameters = Parameters.root(options);
-  const imageFeatures = concat(
-    portions(pixelsInput(config, batch), imagesAtATime).map((some) => encodeImage(config, parameters, some)),
-    0,
-  );
+  const imageFeatures = imagesInPortions(config, parameters, options);
   const textFeatures = encodeText(config, parameters, input("ids", [batch, length], "int32"));
-  const cosines = similarity(imageFeatures, textFeatures, parameters.get("logit_scale", []));
-  const logits = config.logitBias ? add(cosines, parameters.get("logit_bias", [])) : cosines;
+  const scaled = similarity(imageFeatures, textFeatures, parameters.get("logit_scale", []));
+  const logits = config.logitBias ? add(scaled, parameters.get("logit_bias", [])) : scaled;
+  const group = input("group", [batch], "int32");
   return {
     /** What is learned; `statistics` are the running averages, with their new values in training. */
     parameters: parameters.learned(),
@@ -68,7 +95,7 @@ export function contrastiveModel(config: ClipConfig, options: ModelOptions = {})
     imageFeatures,
     textFeatures,
     logits,
-    loss: losses[loss](logits, input("group", [batch], "int32")),
+    loss: batchLoss({ imageFeatures, textFeatures, logits, group }, objective),
   };
 }
 

@@ -7,7 +7,19 @@
  */
 import { crossEntropy } from "../clip/index.js";
 import { DiptychError } from "../errors.js";
-import { add, compare, constant, gradient, input, matmul, mul, reshape, sum, type Tensor } from "../graph/index.js";
+import {
+  add,
+  compare,
+  constant,
+  div,
+  gradient,
+  input,
+  matmul,
+  mul,
+  reshape,
+  sum,
+  type Tensor,
+} from "../graph/index.js";
 import type { Program, Runtime } from "../runtime/index.js";
 import type { Clip } from "./clip.js";
 import { type EvaluateOptions, embedLabelled, type LabelledPictures } from "./evaluate.js";
@@ -49,7 +61,7 @@ export function probeLoss(classes: number, width: number): Readonly<Record<"loss
   );
   const target = compare(reshape(input("labels", ["N"], "int32"), ["N", 1]), "equal", ids); // [N, K]
   const penalty = mul(mul(input("decay", []), 0.5), reshape(sum(mul(weights, weights), [0, 1]), []));
-  const loss = add(crossEntropy(logits, target, 1), penalty);
+  const loss = add(reshape(div(crossEntropy(logits, target), sum(target, [0, 1])), []), penalty);
   const [dWeights, dBias] = gradient(loss, [weights, bias]) as [Tensor, Tensor];
   return { loss, dWeights, dBias };
 }

@@ -155,7 +155,9 @@ describe.skipIf(!hasShared)("SigLIP", () => {
     expect(read.config.activation).toBe("gelu_tanh");
     expect(read.preprocess).toMatchObject({ size: 64, mean: [0.5, 0.5, 0.5], resize: "squash" });
     const config = { ...read.config, activation: activations[kind] };
-    const result = await run({ ...read, config }, await golden("models/siglip/inputs"), { loss: "sigmoid" });
+    const result = await run({ ...read, config }, await golden("models/siglip/inputs"), {
+      objective: { loss: { kind: "sigmoid" } },
+    });
     expectOutputs(result, await golden(`models/siglip/outputs.${kind}`), 1e-5);
   });
 
@@ -166,7 +168,9 @@ describe.skipIf(!hasShared)("SigLIP", () => {
       activation: "gelu",
       text: { ...read.config.text, activation: "gelu_tanh" },
     } as const;
-    const result = await run({ ...read, config }, await golden("models/siglip/inputs"), { loss: "sigmoid" });
+    const result = await run({ ...read, config }, await golden("models/siglip/inputs"), {
+      objective: { loss: { kind: "sigmoid" } },
+    });
     const [erf, tanh] = [await golden("models/siglip/outputs.erf"), await golden("models/siglip/outputs.tanh")];
     expect(relativeDifference(result.imageFeatures, erf.get("image_features")!.data)).toBeLessThan(1e-5);
     expect(relativeDifference(result.textFeatures, tanh.get("text_features")!.data)).toBeLessThan(1e-5);
@@ -179,7 +183,10 @@ describe.skipIf(!hasShared)("SigLIP", () => {
     const hf = await loadCheckpoint(huggingFace);
     expect(read.config).toEqual({ ...hf.config, text: { ...hf.config.text, padId: undefined } });
     expect(read.preprocess).toEqual({ ...hf.preprocess, convention: "torchvision" });
-    const result = await run(read, await golden("models/siglip/inputs"), { loss: "sigmoid", gradients: true });
+    const result = await run(read, await golden("models/siglip/inputs"), {
+      objective: { loss: { kind: "sigmoid" } },
+      gradients: true,
+    });
     expectOutputs(result, await golden("models/siglip/outputs.tanh"), 1e-5);
 
     // the reference's gradients, under its names, come through the same renaming as its weights

@@ -1,6 +1,6 @@
 /** @file The sigmoid loss against open_clip's, on features of the golden models: value, logits and every gradient. */
 import { describe, expect, test } from "vitest";
-import { sigmoidLoss, similarity } from "../../src/clip/index.js";
+import { contrastiveLoss, similarity } from "../../src/clip/index.js";
 import { add, gradient, input } from "../../src/graph/index.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
 import { hasShared } from "../goldens.js";
@@ -17,7 +17,7 @@ describe.skipIf(!hasShared).each(["vit", "vit-gelu"])("on the features of %s", (
     const scale = input("logit_scale", []);
     const bias = input("logit_bias", []);
     const logits = add(similarity(image, text, scale), bias);
-    const loss = sigmoidLoss(logits, input("group", [batch], "int32"));
+    const loss = contrastiveLoss(logits, input("group", [batch], "int32"), { loss: { kind: "sigmoid" } });
     const inputs = [image, text, scale, bias];
     const names = ["image_features", "text_features", "logit_scale", "logit_bias"];
     const gradients = gradient(loss, inputs);
@@ -35,7 +35,9 @@ describe.skipIf(!hasShared).each(["vit", "vit-gelu"])("on the features of %s", (
 
 test("nothing overflows where logits are huge, and the right answer costs nothing", async () => {
   const logits = input("logits", [2, 2]);
-  const program = await runtime.compile({ loss: sigmoidLoss(logits, input("group", [2], "int32")) });
+  const program = await runtime.compile({
+    loss: contrastiveLoss(logits, input("group", [2], "int32"), { loss: { kind: "sigmoid" } }),
+  });
   const group = { data: Int32Array.of(0, 1), shape: [2] };
   const of = async (...data: number[]) =>
     (await program.run({ logits: { data: Float32Array.from(data), shape: [2, 2] }, group })).loss!.data[0];
