@@ -16,7 +16,7 @@ import {
   transpose,
   withGradient,
 } from "../graph/index.js";
-import { judge, logSumExp, type Objective, type Rows } from "./loss.js";
+import { clipObjective, judge, logSumExp, type Objective, type Rows } from "./loss.js";
 
 /** Rows divided by their Euclidean length: `[B, E]` → `[B, E]`. */
 export const l2Normalise = (x: Tensor): Tensor => div(x, sqrt(sum(mul(x, x), [-1])));
@@ -50,7 +50,7 @@ export const rowCount = (group: Tensor): Tensor => reshape(sum(compare(group, "e
 export function contrastiveLoss(
   logits: Tensor,
   group: Tensor,
-  objective: Objective = { loss: { kind: "softmax" } },
+  objective: Objective = clipObjective,
   teacher?: Tensor,
 ): Tensor {
   const positive = samePairs(group, group);

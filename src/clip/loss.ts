@@ -38,6 +38,8 @@ export interface Objective {
   readonly distillation?: Distillation | undefined;
 }
 
+export const clipObjective: Objective = { loss: { kind: "softmax" } };
+
 /** A model with a logit bias judges each pair alone, as SigLIP does. */
 export const defaultLoss = ({ logitBias }: ClipConfig): Loss => ({ kind: logitBias ? "sigmoid" : "softmax" });
 

@@ -2,7 +2,7 @@
 import { add, concat, type Dim, input, slice, type Tensor } from "../graph/index.js";
 import { type ClipConfig, ignoresPadding, inputSides } from "./config.js";
 import { batchLoss, l2Normalise, similarity } from "./contrastive.js";
-import { defaultLoss, type Objective } from "./loss.js";
+import { clipObjective, type Objective } from "./loss.js";
 import { modifiedResnet } from "./modifiedResnet.js";
 import { Parameters, type ParametersOptions } from "./parameters.js";
 import { textTransformer } from "./textTransformer.js";
@@ -49,7 +49,7 @@ export interface TowerOptions extends ParametersOptions {
 
 export interface ModelOptions extends TowerOptions {
   readonly length?: Dim;
-  /** The model's own loss unless given. A teacher's embeddings are the inputs `teacher_image` and `teacher_text`. */
+  /** CLIP's loss unless given. A teacher's embeddings are the inputs `teacher_image` and `teacher_text`. */
   readonly objective?: Objective;
 }
 
@@ -80,7 +80,7 @@ export function textTower(config: ClipConfig, { batch = "B", ...options }: Tower
 
 /** The whole model on B pairs: inputs `pixels`, `ids`, `group`; everything that training and its tests ask for. */
 export function contrastiveModel(config: ClipConfig, options: ModelOptions = {}) {
-  const { batch = "B", length = textLength(config), objective = { loss: defaultLoss(config) } } = options;
+  const { batch = "B", length = textLength(config), objective = clipObjective } = options;
   const parameters = Parameters.root(options);
   const imageFeatures = imagesInPortions(config, parameters, options);
   const textFeatures = encodeText(config, parameters, input("ids", [batch, length], "int32"));
