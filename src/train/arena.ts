@@ -44,11 +44,10 @@ export function arenaLayout(table: readonly ParameterSpec[]): Layout {
   return { slots, decayed, learned, length };
 }
 
+export type Views = ReadonlyMap<string, { readonly data: Float32Array; readonly shape: readonly number[] }>;
+
 /** Every parameter that the arena reaches to as a view of it: what is fed to, or written by, a program. */
-export function arenaViews(
-  layout: Layout,
-  arena: Float32Array,
-): Map<string, { readonly data: Float32Array; readonly shape: readonly number[] }> {
+export function arenaViews(layout: Layout, arena: Float32Array): Views {
   return new Map(
     layout.slots
       .filter(({ offset }) => offset < arena.length)
@@ -85,4 +84,16 @@ export function stretches({ slots, decayed, learned }: Layout, rateOf: (name: st
     else found.push(slot);
   }
   return found;
+}
+
+/** Where the chosen of what is learned lie, neighbours joined. */
+export function partsOf({ slots, learned }: Layout, chosen: (name: string) => boolean): (readonly [number, number])[] {
+  const parts: (readonly [from: number, to: number])[] = [];
+  for (const { name, offset, size } of slots) {
+    if (offset >= learned || !chosen(name)) continue;
+    const last = parts.at(-1);
+    if (last?.[1] === offset) parts[parts.length - 1] = [last[0], offset + size];
+    else parts.push([offset, offset + size]);
+  }
+  return parts;
 }

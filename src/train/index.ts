@@ -1,6 +1,8 @@
 /** @file Training: from a recipe to a checkpoint, and its parts for those who write their own loop. */
 export { AdamW, type AdamWOptions } from "./adamw.js";
 export { arenaLayout, arenaViews, isDecayed, type Layout, type Slot } from "./arena.js";
+export type { TrainingBatch } from "./batch.js";
+export { imagesAtATime } from "./differentiate.js";
 export { createEma, type Ema } from "./ema.js";
 export { arrayTaskOf, type Launch, launchOf, threadsOf } from "./launch.js";
 export { layerRates } from "./layerDecay.js";
@@ -13,8 +15,7 @@ export { parseRecipe, type Recipe, recipeSchema } from "./recipe.js";
 export { type PublishedRecipeName, publishedRecipes } from "./recipes.js";
 export type { Remark } from "./remark.js";
 export { learningRate, type Schedule } from "./schedule.js";
-
-export { imagesAtATime, type StepResult, Trainer, type TrainerOptions, type TrainingBatch } from "./step.js";
+export { type StepResult, Trainer, type TrainerOptions } from "./step.js";
 export { type TrainOptions, type TrainResult, train } from "./train.js";
 export type { Validation } from "./validation.js";
 export { type WatchOptions, watchRun } from "./watch.js";

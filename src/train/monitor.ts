@@ -3,9 +3,9 @@
  * knows is in `rules.ts`; here is when it speaks: once, and again only after the trouble was gone for a while.
  */
 import type { Batch } from "../data/index.js";
+import type { TrainingBatch } from "./batch.js";
 import { type Moment, type Remark, type RunFacts, type Seen, type Validation, windowSize } from "./remark.js";
 import { rules } from "./rules.js";
-import type { TrainingBatch } from "./step.js";
 
 /** Steps without a finding after which a rule may speak again. */
 const quietSteps = 100;

@@ -7,8 +7,9 @@ import type { Batch, Source } from "../data/index.js";
 import type { PreprocessConfig } from "../image/index.js";
 import type { PicturePool } from "../image/node.js";
 import type { Tokenizer } from "../tokenizer/index.js";
+import type { TrainingBatch } from "./batch.js";
 import type { Recipe } from "./recipe.js";
-import type { StepResult, Trainer, TrainingBatch } from "./step.js";
+import type { StepResult, Trainer } from "./step.js";
 
 /** One line of `log.jsonl`. */
 export interface StepReport extends StepResult {

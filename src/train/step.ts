@@ -1,13 +1,26 @@
 /**
- * @file One training step: loss and gradients of a batch in one program, then the update.
- * Parameters, gradients and moments live in arenas; the program reads and writes views of them.
+ * @file One training step: the gradients of a batch, then the update. Parameters, gradients and moments live in arenas;
+ * programs read and write views of them.
  */
-import { type ClipConfig, contrastiveModel, inputSides, type Lora, parameterTable } from "../clip/index.js";
-import { gradient, share } from "../graph/index.js";
+import {
+  type ClipConfig,
+  cosines,
+  type Distillation,
+  defaultLoss,
+  imageTower,
+  type Lora,
+  type Loss,
+  parameterTable,
+  textTower,
+} from "../clip/index.js";
 import { type Precision, type Program, type Runtime, type TensorData, withPrecision } from "../runtime/index.js";
 import { AdamW, type AdamWOptions } from "./adamw.js";
-import { arenaLayout, arenaViews, type Layout } from "./arena.js";
+import { arenaLayout, arenaViews, type Layout, type Views } from "./arena.js";
+import { type TrainingBatch, towerFeeds } from "./batch.js";
+import { createCached } from "./cached.js";
+import type { BatchReport, Differentiated, Differentiator, Model } from "./differentiate.js";
 import { createEma, type Ema } from "./ema.js";
+import { createFused } from "./fused.js";
 import { layerRates } from "./layerDecay.js";
 import { frozenBy, type Lock } from "./lock.js";
 import { alone, type Ranks } from "./ranks.js";
@@ -15,25 +28,15 @@ import { alone, type Ranks } from "./ranks.js";
 /** exp of it stays in [1, 100], as in the paper (§2.5). */
 const LOGIT_SCALE_RANGE = [0, Math.log(100)] as const;
 
-/** So many pictures' activations pass from one operator to the next within the cache; 7% faster than whole batches. */
-export const imagesAtATime = 16;
-
-export interface TrainingBatch {
-  /** Normalised, `[B, 3, H, W]`. */
-  readonly pixels: Float32Array;
-  /** `[B, L]`. */
-  readonly ids: Int32Array;
-  readonly length: number;
-  readonly size: number;
-  /** `[B]`: rows with the same number have the same caption. */
-  readonly group: Int32Array;
-}
-
 export interface TrainerOptions extends AdamWOptions {
   /** Pairs in a step, over all ranks together. */
   readonly batchSize: number;
   /** Pairs whose activations are in memory at once; the whole batch of a rank unless given. */
   readonly microBatch?: number | undefined;
+  /** The model's own unless given: softmax, or sigmoid where it has a logit bias. */
+  readonly loss?: Loss | undefined;
+  /** Every batch then brings its teacher's embeddings. */
+  readonly distillation?: Distillation | undefined;
   /** Layers that stay as they are. */
   readonly lock?: Lock | undefined;
   /** Adapters learn, and nothing else. */
@@ -46,36 +49,28 @@ export interface TrainerOptions extends AdamWOptions {
   readonly precision?: Precision | undefined;
 }
 
-export interface StepResult {
-  /** Before the update. */
-  readonly loss: number;
-  /** Share of pictures whose best text, and of texts whose best picture, in the batch is one of their own. */
-  readonly imageAccuracy: number;
-  readonly textAccuracy: number;
+export interface StepResult extends BatchReport {
   /** Of all gradients, before clipping. */
   readonly gradientNorm: number;
   /** The factor exp(logit_scale), after the update. */
   readonly logitScale: number;
 }
 
-interface Differentiated {
-  readonly loss: number;
-  readonly logits: TensorData;
-  readonly statistics: ReadonlyMap<string, Float32Array>;
-}
-
 /** A model in training, held open until `dispose`. */
 export class Trainer {
+  /** Compiled when it is first asked for. */
+  private comparison: Promise<Program> | undefined;
+
   private constructor(
     readonly layout: Layout,
     readonly parameters: Float32Array,
     readonly gradients: Float32Array,
     readonly optimiser: AdamW,
-    private readonly program: Program,
-    private readonly config: ClipConfig,
     readonly options: TrainerOptions,
     /** The parameters' running average, where one is kept. */
     readonly ema: Ema | null,
+    private readonly model: Model,
+    private readonly differentiator: Differentiator,
   ) {}
 
   /**
@@ -89,97 +84,70 @@ export class Trainer {
     runtime: Runtime,
     ranks: Ranks = alone,
   ): Promise<Trainer> {
-    const { lock, lora, layerDecay = 1, ema, precision = "fp32" } = options;
+    const { lock, lora, layerDecay = 1, ema, precision = "fp32", distillation, loss = defaultLoss(config) } = options;
     const learning = { lora, frozen: frozenBy(config, lock, lora) };
     const layout = arenaLayout(parameterTable(config, learning));
-    const parameters = new Float32Array(layout.length);
-    for (const [name, view] of arenaViews(layout, parameters)) view.data.set(values.get(name)!.data);
-    const model = contrastiveModel(config, {
-      batch: options.batchSize / ranks.size,
-      training: true,
-      ...learning,
-      // A model with a logit bias judges each pair alone, as SigLIP does; its scale is left free.
-      loss: config.logitBias ? "sigmoid" : "softmax",
-      ...(config.image.kind === "vit" && { imagesAtATime }),
-    });
-    const outputs = share({
-      loss: model.loss,
-      logits: model.logits,
-      ...Object.fromEntries([...model.statistics].flatMap(([name, value]) => (value ? [[`new ${name}`, value]] : []))),
-    });
-    const gradients = gradient(outputs.loss!, [...model.parameters.values()]);
-    const differentiated = {
-      ...outputs,
-      ...Object.fromEntries([...model.parameters.keys()].map((name, i) => [`d ${name}`, gradients[i]!])),
+    const [parameters, gradients] = [new Float32Array(layout.length), new Float32Array(layout.learned)];
+    const views = arenaViews(layout, parameters);
+    for (const [name, view] of views) view.data.set(values.get(name)!.data);
+    const model: Model = {
+      config,
+      objective: { loss, distillation },
+      learning,
+      parameters: views,
+      gradients: arenaViews(layout, gradients),
+      arena: gradients,
+      runtime,
+      compile: async (outputs) => runtime.compile(await withPrecision(precision, outputs, views.keys(), runtime)),
     };
-    const program = await runtime.compile(await withPrecision(precision, differentiated, model.stored.keys(), runtime));
+    const share = options.batchSize / ranks.size;
+    const { microBatch = share } = options;
+    const differentiator =
+      ranks.size === 1 && microBatch >= share
+        ? await createFused(model, share)
+        : await createCached(model, Math.min(microBatch, share), layout, ranks);
     const optimiser = await AdamW.create(layout, options, runtime, layerRates(config, layerDecay));
     const average = ema === undefined ? null : await createEma(parameters, layout.learned, ema, runtime);
-    const gradientArena = new Float32Array(layout.learned);
-    return new Trainer(layout, parameters, gradientArena, optimiser, program, config, options, average);
+    return new Trainer(layout, parameters, gradients, optimiser, options, average, model, differentiator);
   }
 
   /** Views of the parameters by name, live. */
-  named(): Map<string, { readonly data: Float32Array; readonly shape: readonly number[] }> {
-    return arenaViews(this.layout, this.parameters);
+  named(): Views {
+    return this.model.parameters;
   }
 
-  /** Loss, logits and new running averages of a batch; its gradients go to the gradient arena. */
-  async differentiate(batch: TrainingBatch): Promise<Differentiated> {
-    const feeds: Record<string, TensorData> = {
-      pixels: { data: batch.pixels, shape: [batch.size, 3, ...inputSides(this.config)] },
-      ids: { data: batch.ids, shape: [batch.size, batch.length] },
-      group: { data: batch.group, shape: [batch.size] },
-      ...Object.fromEntries(this.named()),
-    };
-    const into = Object.fromEntries(
-      [...arenaViews(this.layout, this.gradients)].map(([name, view]) => [`d ${name}`, view]),
-    );
-    const results = await this.program.run(feeds, into);
-    const statistics = new Map(
-      Object.entries(results).flatMap(([name, { data }]) =>
-        name.startsWith("new ") ? [[name.slice(4), data as Float32Array] as const] : [],
-      ),
-    );
-    return { loss: Number(results.loss!.data[0]), logits: results.logits!, statistics };
+  /** What a batch says, and its new running averages; its gradients go to their arena. Not yet the update. */
+  differentiate(batch: TrainingBatch): Promise<Differentiated> {
+    return this.differentiator.differentiate(batch);
   }
 
   async step(batch: TrainingBatch, learningRate: number): Promise<StepResult> {
-    const { loss, logits, statistics } = await this.differentiate(batch);
-    const named = this.named();
-    for (const [name, data] of statistics) named.get(name)!.data.set(data);
+    const { parameters, config } = this.model;
+    const { statistics, ...report } = await this.differentiate(batch);
+    for (const [name, data] of statistics) parameters.get(name)!.data.set(data);
     const gradientNorm = await this.optimiser.step(this.parameters, this.gradients, learningRate);
-    const scale = named.get("logit_scale")!.data;
+    const scale = parameters.get("logit_scale")!.data;
     const [lowest, highest] = LOGIT_SCALE_RANGE;
-    if (!this.config.logitBias && !this.options.lora) scale[0] = Math.min(Math.max(scale[0]!, lowest), highest);
+    if (!config.logitBias && !this.options.lora) scale[0] = Math.min(Math.max(scale[0]!, lowest), highest);
     await this.ema?.update(this.parameters, this.optimiser.steps);
-    return {
-      loss,
-      ...accuracies(logits.data as Float32Array, batch.group),
-      gradientNorm,
-      logitScale: Math.exp(scale[0]!),
-    };
+    return { ...report, gradientNorm, logitScale: Math.exp(scale[0]!) };
+  }
+
+  /** Cosine of each picture with each text of a batch, as the model is now: `[B, B]`, pictures along rows. */
+  async similarities(batch: TrainingBatch): Promise<TensorData> {
+    const { config, learning, parameters, runtime } = this.model;
+    const { lora } = learning;
+    this.comparison ??= runtime.compile({
+      cosines: cosines(imageTower(config, { lora }).features, textTower(config, { lora }).features),
+    });
+    const program = await this.comparison;
+    return (await program.run({ ...Object.fromEntries(parameters), ...towerFeeds(config, batch) })).cosines!;
   }
 
   async dispose(): Promise<void> {
-    await this.program.dispose();
+    await (await this.comparison)?.dispose();
+    await this.differentiator.dispose();
     await this.optimiser.dispose();
     await this.ema?.dispose();
   }
-}
-
-function accuracies(logits: Float32Array, group: Int32Array): { imageAccuracy: number; textAccuracy: number } {
-  const size = group.length;
-  const rightAlong = (stride: number, step: number) => {
-    let right = 0;
-    for (let i = 0; i < size; i++) {
-      let best = 0;
-      for (let j = 1; j < size; j++) {
-        if (logits[i * stride + j * step]! > logits[i * stride + best * step]!) best = j;
-      }
-      if (group[best] === group[i]) right++;
-    }
-    return right / size;
-  };
-  return { imageAccuracy: rightAlong(size, 1), textAccuracy: rightAlong(1, size) };
 }
