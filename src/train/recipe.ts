@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { knownKeys } from "../checkpoint/index.js";
-import { clipSchema, loraSchema, type PresetName, presets } from "../clip/index.js";
+import { clipSchema, distillationSchema, loraSchema, lossSchema, type PresetName, presets } from "../clip/index.js";
 import { DiptychError, nearestName } from "../errors.js";
 import { lockSchema } from "./lock.js";
 import { scheduleSchema } from "./schedule.js";
@@ -81,6 +81,10 @@ export const recipeSchema = z.strictObject({
   validation: validationSchema.optional(),
   /** "int8": large products with weights in 8-bit integers, for CPUs (docs/int8.md). */
   precision: z.enum(["fp32", "int8"]).default("fp32"),
+  /** `{ "kind": "softmax" }` or `{ "kind": "sigmoid" }`; the latter where the model has a logit bias, unless given. */
+  loss: lossSchema.optional(),
+  /** A larger CLIP's embeddings of the same pairs are learned from besides. */
+  distillation: distillationSchema.optional(),
 });
 
 type Keys = z.infer<typeof recipeSchema>;
