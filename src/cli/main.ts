@@ -11,6 +11,7 @@ import { evaluateCommand } from "./evaluate.js";
 import { inspectCommand } from "./inspect.js";
 import { endQuietlyOnClosedPipe, fail } from "./output.js";
 import { preprocessCommand } from "./preprocess.js";
+import { reportCommand } from "./report.js";
 import { searchCommand } from "./search.js";
 import { similarityCommand } from "./similarity.js";
 import { tokenizeCommand } from "./tokenize.js";
@@ -29,6 +30,7 @@ const program = new Command("diptych")
 
 for (const command of [
   trainCommand(),
+  reportCommand(),
   embedCommand(),
   classifyCommand(),
   similarityCommand(),

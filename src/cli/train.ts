@@ -15,6 +15,7 @@ import {
   type Validation,
   watchRun,
 } from "../train/index.js";
+import { parsePort, serveLivePage } from "./livePage.js";
 import { notice, percent, print, printJson } from "./output.js";
 import { threadsHere, withRanks } from "./ranks.js";
 import { addRecipeFlags, withFlags } from "./recipeFlags.js";
@@ -23,6 +24,7 @@ interface Options {
   readonly out: string;
   readonly resume?: true;
   readonly json?: true;
+  readonly watch?: string | true;
 }
 
 export function trainCommand(): Command {
@@ -35,6 +37,7 @@ export function trainCommand(): Command {
     .requiredOption("-o, --out <folder>", "the run's folder: checkpoints and log.jsonl")
     .option("--resume", "go on from the newest checkpoint in the run's folder")
     .option("--json", "print one JSON document a step")
+    .option("--watch [port]", "serve a page on this machine that shows how the run goes (port 6060)")
     .addHelpText(
       "after",
       `
@@ -43,7 +46,7 @@ Published recipes: ${Object.keys(publishedRecipes).join(", ")}.
 Ctrl-C saves and ends; --resume goes on from there.
 
 Examples:
-  $ diptych train recipes/mini.json --out runs/mini
+  $ diptych train recipes/mini.json --out runs/mini --watch
   $ diptych train recipes/mini.json --out runs/mini --resume
   $ diptych train recipes/mini.json --out runs/small --batch-size 64 --augment.scale "[0.6, 1]"
   $ diptych train open_clip/ViT-B-32-laion400m --data.shards "laion400m/{00000..41455}.tar" --out runs/b32
@@ -54,6 +57,9 @@ Examples:
         const isFirst = ranks.rank === 0;
         const { given, base } = await findRecipe(name);
         const recipe = parseRecipe(withFlags(given, command));
+        const watched = options.watch !== undefined && isFirst;
+        const page = watched ? await serveLivePage(options.out, parsePort(options.watch)) : null;
+        if (page) notice(`${page.url} shows the run`);
         const pool = createPicturePool(threadsHere());
         const stop = new AbortController();
         const interrupt = () => {
@@ -87,6 +93,7 @@ Examples:
           process.off("SIGINT", interrupt);
           process.off("SIGTERM", interrupt);
           await pool.dispose();
+          await page?.close();
         }
       }),
     );

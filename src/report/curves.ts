@@ -15,6 +15,8 @@ export interface Series {
 export interface Panel {
   readonly title: string;
   readonly series: readonly Series[];
+  /** A value to compare with, drawn as a dashed line: the loss of a model that knows nothing. */
+  readonly level?: { readonly name: string; readonly value: number };
 }
 
 export interface CurvesFigure {
@@ -23,7 +25,7 @@ export interface CurvesFigure {
 }
 
 const panelWidth = 400;
-const plot = { left: 52, right: 50, top: 36, height: 150, bottom: 32 } as const;
+const plot = { left: 52, right: 58, top: 36, height: 150, bottom: 32 } as const;
 const panelHeight = plot.top + plot.height + plot.bottom;
 const margin = 20;
 
@@ -47,13 +49,16 @@ export function curvesSvg({ title, panels }: CurvesFigure): string {
   return svgPage(width, height, title ?? "Training curves", body);
 }
 
-function drawPanel({ title, series }: Panel): string[] {
+/** One panel as a document of its own, for pages that lay panels out themselves. */
+export const panelSvg = (panel: Panel): string => svgPage(panelWidth, panelHeight, panel.title, drawPanel(panel));
+
+function drawPanel({ title, series, level }: Panel): string[] {
   const points = series.flatMap((each) => each.points).filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
   const heading = `<text class="ink" x="12" y="20" font-size="14" font-weight="600">${escapeXml(title)}</text>`;
   if (points.length === 0) return [heading, `<text class="faint" x="12" y="60" font-size="12">nothing measured</text>`];
 
   const [x0, x1] = range(points.map(([x]) => x));
-  const [y0, y1] = padded(range(points.map(([, y]) => y)));
+  const [y0, y1] = padded(range([...points.map(([, y]) => y), ...(level ? [level.value] : [])]));
   const right = panelWidth - plot.right;
   const base = plot.top + plot.height;
   const atX = (x: number): number => plot.left + ((x - x0) / (x1 - x0 || 1)) * (right - plot.left);
@@ -67,30 +72,50 @@ function drawPanel({ title, series }: Panel): string[] {
     (tick) =>
       `<text class="faint" x="${coordinate(atX(tick))}" y="${base + 18}" text-anchor="middle" font-size="11">${shortNumber(tick)}</text>`,
   );
-  const lines = series.flatMap((each, index) => {
-    const smooth = movingAverage(each.points);
-    const drawn = smooth ?? each.points;
+  const drawn = series.map(({ points }) => movingAverage(points) ?? points);
+  const lines = series.flatMap(({ points }, index) => {
     const path = (of: Series["points"], width: number, opacity: number): string =>
       `<path class="line${index % lineColours}" d="${linePath(of, atX, atY)}" fill="none" stroke-width="${width}" stroke-opacity="${opacity}" stroke-linejoin="round" stroke-linecap="round"/>`;
-    const last = drawn.findLast(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
-    return [
-      ...(smooth === undefined ? [] : [path(each.points, 1, 0.28)]),
-      path(drawn, 2, 1),
-      ...(last === undefined ? [] : [endLabel(last, index, atX, atY)]),
-    ];
+    const strong = drawn[index]!;
+    return [...(strong === points ? [] : [path(points, 1, 0.28)]), path(strong, 2, 1)];
   });
-  return [heading, ...legend(series), ...grid, ...steps, ...lines];
+  const ends = drawn.flatMap((line, index) => {
+    const last = line.findLast(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
+    return last === undefined ? [] : [{ index, value: last[1], x: atX(last[0]), y: atY(last[1]) }];
+  });
+  return [
+    heading,
+    ...legend(series),
+    ...grid,
+    ...steps,
+    ...(level ? levelLine(level, right, atY(level.value)) : []),
+    ...lines,
+    ...endLabels(ends),
+  ];
 }
 
-/** A dot and the value at a line's end. */
-function endLabel(
-  [x, y]: readonly [number, number],
-  index: number,
-  atX: (x: number) => number,
-  atY: (y: number) => number,
-): string {
-  const [cx, cy] = [atX(x), atY(y)];
-  return `<circle class="dot${index % lineColours}" cx="${coordinate(cx)}" cy="${coordinate(cy)}" r="3"/><text class="dot${index % lineColours}" x="${coordinate(cx + 7)}" y="${coordinate(cy + 4)}" font-size="12" font-weight="600">${shortNumber(y)}</text>`;
+const levelLine = ({ name }: NonNullable<Panel["level"]>, right: number, y: number): string[] => [
+  `<line class="mark" x1="${plot.left}" x2="${right}" y1="${coordinate(y)}" y2="${coordinate(y)}" stroke-dasharray="4 4"/>`,
+  `<text class="faint" x="${right}" y="${coordinate(y - 5)}" text-anchor="end" font-size="11">${escapeXml(name)}</text>`,
+];
+
+interface LineEnd {
+  readonly index: number;
+  readonly value: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** A dot and the value at each line's end; values are moved down where they would lie on one another. */
+function endLabels(ends: readonly LineEnd[]): string[] {
+  let free = Number.NEGATIVE_INFINITY;
+  return [...ends]
+    .sort((a, b) => a.y - b.y)
+    .map(({ index, value, x, y }) => {
+      const at = Math.max(y + 4, free);
+      free = at + 13;
+      return `<circle class="dot${index % lineColours}" cx="${coordinate(x)}" cy="${coordinate(y)}" r="3"/><text class="dot${index % lineColours}" x="${coordinate(x + 7)}" y="${coordinate(at)}" font-size="12" font-weight="600">${shortNumber(value)}</text>`;
+    });
 }
 
 /** Names of several series, right of the heading. */
@@ -137,9 +162,15 @@ function thin(points: Series["points"]): Series["points"] {
 function movingAverage(points: Series["points"]): Series["points"] | undefined {
   const reach = Math.floor(points.length / 100);
   if (reach < 2 || !isNoisy(points)) return undefined;
+  const sums = [0]; // of all values before, and of how many of them are no numbers
+  const gaps = [0];
+  for (const [i, [, y]] of points.entries()) {
+    sums.push(sums[i]! + (Number.isFinite(y) ? y : 0));
+    gaps.push(gaps[i]! + (Number.isFinite(y) ? 0 : 1));
+  }
   return points.map(([x], i) => {
-    const near = points.slice(Math.max(0, i - reach), i + reach + 1).map(([, y]) => y);
-    return [x, near.reduce((a, b) => a + b, 0) / near.length] as const;
+    const [from, to] = [Math.max(0, i - reach), Math.min(points.length, i + reach + 1)];
+    return [x, gaps[to] === gaps[from] ? (sums[to]! - sums[from]!) / (to - from) : Number.NaN] as const;
   });
 }
 

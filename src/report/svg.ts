@@ -88,11 +88,11 @@ export const coordinate = (value: number): string => String(Math.round(value * 1
 
 const style = `
 text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums}
-.page{fill:#fff}.ink{fill:#1f2328}.faint{fill:#656d76}.rule{stroke:#d8dee4}.frame{stroke:#1f2328}
+.page{fill:#fff}.ink{fill:#1f2328}.faint{fill:#656d76}.rule{stroke:#d8dee4}.mark{stroke:#656d76}.frame{stroke:#1f2328}
 .hue{fill:#1b4f9c}.line0{stroke:#1b4f9c}.line1{stroke:#c2571a}.line2{stroke:#2b7a4b}.line3{stroke:#7a4ca8}
 .dot0{fill:#1b4f9c}.dot1{fill:#c2571a}.dot2{fill:#2b7a4b}.dot3{fill:#7a4ca8}.bright{fill:#fff}
 @media (prefers-color-scheme:dark){
-.page{fill:#0d1117}.ink{fill:#e6edf3}.faint{fill:#8d96a0}.rule{stroke:#30363d}.frame{stroke:#e6edf3}
+.page{fill:#0d1117}.ink{fill:#e6edf3}.faint{fill:#8d96a0}.rule{stroke:#30363d}.mark{stroke:#8d96a0}.frame{stroke:#e6edf3}
 .hue{fill:#4184e4}.line0{stroke:#6ca4f0}.line1{stroke:#e2894f}.line2{stroke:#58b27c}.line3{stroke:#b08be0}
 .dot0{fill:#6ca4f0}.dot1{fill:#e2894f}.dot2{fill:#58b27c}.dot3{fill:#b08be0}
 }`;

@@ -1,8 +1,8 @@
 /**
- * @file What a run leaves for those who watch it, beside its log: TensorBoard's event files, the diagnostician's remarks
- * (`remarks.jsonl`), and the similarities of a few fixed pairs at every save (`probe.jsonl`).
+ * @file What a run leaves for those who watch it, beside its log: its recipe, TensorBoard's event files, the
+ * diagnostician's remarks (`remarks.jsonl`), and the similarities of a few fixed pairs at every save (`probe.jsonl`).
  */
-import { appendFile } from "node:fs/promises";
+import { appendFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createEventFile, type Summary } from "./eventFile.js";
 import { createMonitor, repetition } from "./monitor.js";
@@ -17,9 +17,10 @@ export interface WatchOptions {
 export const watchRun =
   ({ onRemark }: WatchOptions = {}): Observer =>
   async (run) => {
-    const { out, plan } = run;
+    const { out, plan, recipe } = run;
     const events = await createEventFile(path.join(out, "tensorboard"), plan.firstStep);
     const remarks = await openLog(out, "remarks.jsonl", plan.firstStep);
+    await writeFile(path.join(out, "recipe.json"), `${JSON.stringify(recipe, null, 2)}\n`);
     const monitor = createMonitor(factsOf(run), await readLog<Remark>(remarks));
     return {
       onStep: async (report, batch) => {
@@ -38,7 +39,7 @@ const factsOf = ({ recipe, config, plan }: OpenRun): RunFacts => ({
   pairs: plan.pairs,
   epochs: (plan.steps * recipe.batchSize) / plan.pairs,
   softmax: !config.logitBias,
-  fineTuning: recipe.from !== undefined,
+  fineTuning: recipe.from !== undefined && recipe.lora === undefined,
 });
 
 const tags: readonly (readonly [tag: string, key: keyof StepReport])[] = [

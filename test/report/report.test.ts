@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { curvesSvg, similarityMatrixSvg } from "../../src/report/index.js";
+import { curvesSvg, type RunStory, reportPage, runParts, similarityMatrixSvg } from "../../src/report/index.js";
 import { escapeXml, textWidth, ticks, truncateText, wrapText } from "../../src/report/svg.js";
 
 const dot = "data:image/png;base64,iVBORw0KGgo=";
@@ -82,12 +82,104 @@ describe("curvesSvg", () => {
     );
   });
 
+  test("marks a level beside the curves, and keeps it in sight", () => {
+    const points = [0, 1, 2].map((x) => [x, 1] as const);
+    const svg = curvesSvg({
+      panels: [{ title: "loss", series: [{ name: "loss", points }], level: { name: "chance", value: 5 } }],
+    });
+    const [, y] = /<line class="mark"[^>]* y1="([\d.]+)"/.exec(svg)!;
+    expect(Number(y)).toBeGreaterThan(36);
+    expect(svg).toContain(">chance</text>");
+  });
+
+  test("writes the values at two lines' ends beside each other, not over each other", () => {
+    const line = (name: string, end: number) => ({ name, points: [[0, 0] as const, [1, end] as const] });
+    const svg = curvesSvg({ panels: [{ title: "two", series: [line("a", 1), line("b", 0.99)] }] });
+    const [first, second] = [...svg.matchAll(/y="([\d.]+)" font-size="12" font-weight="600">/g)].map(([, y]) =>
+      Number(y),
+    );
+    expect(second! - first!).toBeGreaterThanOrEqual(13);
+  });
+
   test("keeps a single spike of a long run and stays small", () => {
     const points = Array.from({ length: 100_000 }, (_, i) => [i, i === 54_321 ? 100 : 0] as const);
     const svg = curvesSvg({ panels: [{ title: "gradient norm", series: [{ name: "norm", points }] }] });
     expect(svg.length).toBeLessThan(40_000);
     const heights = [...svg.matchAll(/[ML][\d.]+ ([\d.]+)/g)].map(([, y]) => Number(y));
     expect(Math.max(...heights) - Math.min(...heights)).toBeGreaterThan(100);
+  });
+});
+
+describe("a run's page", () => {
+  const story = (caption: string, note: string): RunStory => ({
+    name: note,
+    state: "finished",
+    recipe: { batchSize: 8, data: [{ table: caption }] },
+    steps: Array.from({ length: 60 }, (_, step) => ({
+      step,
+      steps: 60,
+      epoch: 0,
+      loss: step === 30 ? null : 2 - step / 60,
+      imageAccuracy: 0.1,
+      textAccuracy: 0.2,
+      logitScale: 14,
+      gradientNorm: step === 30 ? null : 1,
+      learningRate: 1e-3,
+      seconds: 1,
+      pairsPerSecond: 8,
+      waiting: 0,
+    })),
+    remarks: [{ code: "X", severity: "warning", step: 3, what: note, why: caption, suggestion: note }],
+    pairs: [caption, "another"].map((text) => ({ caption: text, picture: dot })),
+    probes: [0, 20].map((step) => ({
+      step,
+      similarities: step === 0 ? [[0.2, 0.3], [0.1, 0.1]] : [[0.4, 0.1], [0, 0.3]], // biome-ignore format: matrices
+    })),
+  });
+  const html = (id: string, given: RunStory): string => runParts(given).find((part) => part.id === id)!.html;
+  /** With the elements closed that HTML leaves open. */
+  const asXml = (markup: string): string => markup.replace(/<(br|img|input)([^<>]*)>/g, "<$1$2/>");
+
+  test("is well formed whatever captions, names and remarks hold, and the probe's data stays data", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), fc.string(), (caption, note) => {
+        const [before, data, after] = html("probe", story(caption, note)).split(/<script[^>]*>|<\/script>/);
+        expectWellFormed(
+          asXml(["head", "remarks", "curves", "recipe"].map((id) => html(id, story(caption, note))).join("")),
+        );
+        expectWellFormed(asXml(before!));
+        expect(after).toBe("");
+        expect(JSON.parse(data!)).toHaveLength(2);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("says how many pictures find their caption at the last probe, and frames the wrong answers of each", () => {
+    const probe = html("probe", story("one", ""));
+    expect(probe).toContain("<b>Step 20</b>: 2 of 2 pictures find their caption; cosines from 0.00 to 0.40");
+    expect(probe).toContain("step 0<br>0 of 2");
+    expect(probe).not.toContain("cellframe wrong");
+    const { pairs, probes, ...rest } = story("one", "");
+    expect(html("probe", { ...rest, pairs, probes: probes.slice(0, 1) })).toContain("cellframe wrong");
+  });
+
+  test("takes pairs of one caption for each other's answers", () => {
+    expect(html("probe", story("another", ""))).toContain("step 0<br>2 of 2");
+  });
+
+  test("of a run that has not begun says so", () => {
+    const page = reportPage({
+      name: "new",
+      state: "unfinished",
+      recipe: {},
+      steps: [],
+      remarks: [],
+      pairs: [],
+      probes: [],
+    });
+    expect(page).toContain("No step has been logged yet.");
+    expect(page).not.toMatch(/NaN|undefined/);
   });
 });
 
