@@ -1,6 +1,9 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { memorySource } from "../../src/checkpoint/index.js";
+import { loadCheckpoint } from "../../src/checkpoint/node.js";
+import { parseTorch } from "../../src/checkpoint/torch.js";
 import { type ClipConfig, initialise, parameterTable, presets } from "../../src/clip/index.js";
 import { randomStream } from "../../src/image/index.js";
 import { hasShared, shared } from "../goldens.js";
@@ -27,11 +30,6 @@ const openaiStateDicts = [
 describe("presets", () => {
   /** Millions of parameters, by open_clip's `docs/model_profile.csv`: all, picture tower, text tower. */
   test.each([
-    ["RN50", 102.01, 38.32, 63.69],
-    ["RN101", 119.69, 56.26, 63.43],
-    ["RN50x4", 178.3, 87.14, 91.16],
-    ["RN50x16", 290.98, 167.33, 123.65],
-    ["RN50x64", 623.26, 420.38, 202.88],
     ["RN50", 102.01, 38.32, 63.69],
     ["RN101", 119.69, 56.26, 63.43],
     ["RN50x4", 178.3, 87.14, 91.16],
@@ -67,6 +65,33 @@ describe("presets", () => {
     const ours = parameterTable(presets["ViT-B-32"]).map(({ name, shape }) => [name, shape]);
     expect(Object.fromEntries(ours)).toEqual(Object.fromEntries(expected.map(([name, { shape }]) => [name, shape])));
   });
+
+  /** `convert_weights` in OpenAI's `clip/model.py`. */
+  const keptSingle = /(^|\.)(ln_\w+|bn\d|downsample\.1)\.|embedding|^logit_scale$/;
+
+  test.skipIf(!hasShared)(
+    "OpenAI's files hold what goes into products in half precision, the rest in float32",
+    async () => {
+      const oracle: Record<string, { readonly dtype?: string }> = JSON.parse(
+        await readFile(shared("oracles/vit-b-32.tensors.json"), "utf8"),
+      );
+      const stored = new Map(
+        Object.entries(oracle).map(([name, { dtype }]) => [name, dtype === "float16" ? "F16" : "F32"]),
+      );
+      expectTypes(presets["ViT-B-32"], stored);
+      for (const name of ["vit", "resnet"]) {
+        const file = shared(`goldens/models/${name}/${name}.openai.pt`);
+        const { tensors } = await parseTorch(memorySource(file, await readFile(file)));
+        expectTypes((await loadCheckpoint(file)).config, new Map(tensors.map((tensor) => [tensor.name, tensor.type])));
+      }
+
+      function expectTypes(config: ClipConfig, types: ReadonlyMap<string, string>) {
+        for (const { name } of parameterTable(config)) {
+          expect(types.get(name), name).toBe(keptSingle.test(name) ? "F32" : "F16");
+        }
+      }
+    },
+  );
 
   test("tables are in the order of the names", () => {
     const names = parameterTable(presets["ViT-test"]).map(({ name }) => name);

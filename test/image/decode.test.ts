@@ -130,9 +130,25 @@ describe("what is no picture is refused", () => {
     }
   });
 
-  test("when it claims 100,000 × 100,000 pixels, without taking the memory", async () => {
+  test("when it claims 100,000 × 100,000 pixels, or as many as its format can, without taking the memory", async () => {
     const before = process.memoryUsage().rss;
     await refused(pngOf(100_000, 100_000, 8, 2, new Uint8Array(64)));
+
+    const jpeg = await encoded(9, 7).jpeg().toBuffer();
+    const frame = jpeg.indexOf(Uint8Array.of(0xff, 0xc0)); // its header: length, depth, height, width
+    jpeg.writeUInt16BE(65_500, frame + 5);
+    jpeg.writeUInt16BE(65_500, frame + 7);
+    expect(await refused(jpeg)).toContain("pixel limit");
+
+    const tiff = await encoded(9, 7).tiff({ compression: "none" }).toBuffer();
+    const directory = tiff.readUInt32LE(4);
+    for (let entry = 0; entry < tiff.readUInt16LE(directory); entry++) {
+      const at = directory + 2 + 12 * entry;
+      if (![256, 257].includes(tiff.readUInt16LE(at))) continue; // width, height
+      tiff.writeUInt16LE(4, at + 2); // as a 32-bit number
+      tiff.writeUInt32LE(100_000, at + 8);
+    }
+    await refused(tiff);
     expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
   });
 
