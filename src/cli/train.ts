@@ -77,6 +77,7 @@ Examples:
             ranks,
             resume: options.resume ?? false,
             signal: stop.signal,
+            onProgress: notice,
             onProblem: (problem) => notice(`left out: ${problem}`),
             onValidation: printValidation,
             observers: isFirst

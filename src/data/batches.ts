@@ -11,6 +11,7 @@ import { markedIds, type Tokenizer } from "../tokenizer/index.js";
 import { rowKeys } from "./group.js";
 import { chooseCaption, epochPermutation } from "./order.js";
 import { type Source, SourceUnavailable } from "./source.js";
+import type { TaughtPair } from "./teacher.js";
 
 /** This process's B pairs of a step, H×W pixels, L tokens; shorter texts come first. */
 export interface Batch {
@@ -30,6 +31,8 @@ export interface Batch {
   readonly checksums: Uint32Array;
   /** `[B, 4]`: for `groupRows`, which tells the rows that say the same. */
   readonly keys: Int32Array;
+  /** What a larger CLIP embeds these pairs as, `[B, W]` each, where the source has a teacher. */
+  readonly teacher?: { readonly image: Float32Array; readonly text: Float32Array };
   readonly position: Position;
   /** How many of its texts were longer than the context. */
   readonly truncated: number;
@@ -113,6 +116,7 @@ interface SubmittedRow {
   readonly checksum: number;
   readonly caption: string;
   readonly captions: readonly string[];
+  readonly taught?: TaughtPair;
   /** The row with the next sample instead, for when `crop` fails; throws what is not the sample's fault. */
   replace(error: unknown): Promise<SubmittedRow>;
 }
@@ -147,7 +151,9 @@ function submitter(source: Source, options: BatchOptions): (position: Position) 
       return submitRow(epoch, order, place, attempt + 1);
     };
     try {
-      const { key, image, captions } = await source.read(index, epoch);
+      const { key, image, captions, teacher } = await source.read(index, epoch);
+      const caption = chooseCaption(captions, seed, epoch, index);
+      const taught = await teacher?.(caption);
       const crop = pool.run({
         source: image,
         name: key,
@@ -155,7 +161,7 @@ function submitter(source: Source, options: BatchOptions): (position: Position) 
         ...(augment ? { task: "augment", ...augment, seed: [seed, epoch, index] } : { task: "crop" }),
       });
       crop.catch(() => {}); // awaited later, by finish
-      return { crop, checksum: crc32(image), caption: chooseCaption(captions, seed, epoch, index), captions, replace };
+      return { crop, checksum: crc32(image), caption, captions, ...(taught && { taught }), replace };
     } catch (error) {
       return replace(error);
     }
@@ -193,6 +199,7 @@ async function finish({ position, rows }: SubmittedBatch, options: BatchOptions)
     captions: pairs.map(({ row }) => row.caption),
     checksums: Uint32Array.from(pairs, ({ row }) => row.checksum),
     keys: rowKeys(pairs.map(({ row, text }) => ({ says: text.ids.join(" "), couldSay: row.captions.join("\n") }))),
+    ...teacherOf(pairs.flatMap(({ row }) => row.taught ?? [])),
     position,
     // training cuts long captions, as the references' training does
     truncated: pairs.filter(({ text }) => text.length > contextLength).length,
@@ -205,6 +212,17 @@ async function cropped(row: SubmittedRow): Promise<{ row: SubmittedRow; crop: Ui
   } catch (error) {
     return cropped(await row.replace(error));
   }
+}
+
+function teacherOf(rows: readonly TaughtPair[]): Pick<Batch, "teacher"> {
+  const [first] = rows;
+  if (!first) return {};
+  const stacked = (side: keyof TaughtPair): Float32Array => {
+    const data = new Float32Array(rows.length * first[side].length);
+    for (const [i, row] of rows.entries()) data.set(row[side], i * first[side].length);
+    return data;
+  };
+  return { teacher: { image: stacked("image"), text: stacked("text") } };
 }
 
 function layTexts(

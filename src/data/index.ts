@@ -10,3 +10,4 @@ export { epochPermutation } from "./order.js";
 export { openShardPictures, type ShardPictures } from "./shardSource.js";
 export type { ClassName, Sample, Source } from "./source.js";
 export { parseSourceSpec, type SourceSpec, sourcesSchema } from "./spec.js";
+export { samplesPerPiece, type TaughtPair, withTeacher, writeTaught } from "./teacher.js";

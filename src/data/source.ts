@@ -4,6 +4,7 @@
  */
 import { DiptychError } from "../errors.js";
 import { epochPermutation } from "./order.js";
+import type { TaughtPair } from "./teacher.js";
 
 /** One pair to learn from, the picture still encoded. */
 export interface Sample {
@@ -14,6 +15,8 @@ export interface Sample {
   readonly captions: readonly string[];
   /** Index into the source's `classes`, where it has classes. */
   readonly label?: number;
+  /** What a larger CLIP makes of the picture and one of the captions, where there is one to learn from. */
+  readonly teacher?: (caption: string) => Promise<TaughtPair>;
 }
 
 /** A kind of picture: how its folder (or `.cls` entry) is called, and what people call it. */
@@ -43,7 +46,7 @@ export interface Source {
 
 /** No sample can be read at the moment, through no fault of its own. */
 export class SourceUnavailable extends DiptychError {
-  constructor(problem: string, remedy: string, cause: unknown) {
+  constructor(problem: string, remedy: string, cause?: unknown) {
     super("SourceUnavailable", problem, remedy, { cause });
   }
 }
@@ -75,8 +78,8 @@ export function joinSources(parts: readonly { readonly source: Source; readonly 
     problems: parts.flatMap(({ source }) => source.problems),
     read: async (index, epoch = 0) => {
       const at = locate(index, epoch);
-      const { key, image, captions } = await at.source.read(at.index);
-      return { key, image, captions };
+      const { label: _, ...sample } = await at.source.read(at.index);
+      return sample;
     },
     captions: (index, epoch = 0) => {
       const at = locate(index, epoch);

@@ -8,6 +8,7 @@ import { clipSchema, distillationSchema, loraSchema, lossSchema, type PresetName
 import { DiptychError, nearestName } from "../errors.js";
 import { lockSchema } from "./lock.js";
 import { scheduleSchema } from "./schedule.js";
+import { teacherSchema } from "./teacher.js";
 import { validationSchema } from "./validation.js";
 
 const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
@@ -83,8 +84,10 @@ export const recipeSchema = z.strictObject({
   precision: z.enum(["fp32", "int8"]).default("fp32"),
   /** `{ "kind": "softmax" }` or `{ "kind": "sigmoid" }`; the latter where the model has a logit bias, unless given. */
   loss: lossSchema.optional(),
-  /** A larger CLIP's embeddings of the same pairs are learned from besides. */
+  /** The embeddings of the `teacher` are learned from besides. */
   distillation: distillationSchema.optional(),
+  /** A larger CLIP, run once over all data, whose embeddings come with every pair, for `distillation`. */
+  teacher: teacherSchema.optional(),
 });
 
 type Keys = z.infer<typeof recipeSchema>;
@@ -101,6 +104,10 @@ export function parseRecipe(given: unknown): Recipe {
   const result = recipeSchema.safeParse(given);
   if (result.success) {
     const { epochs, samples, ...rest } = result.data;
+    if (rest.distillation && !rest.teacher) {
+      const remedy = 'Name the larger CLIP: "teacher": { "model": "ViT-L/14" }.';
+      throw new DiptychError("InvalidRecipe", 'The recipe has "distillation", but no "teacher".', remedy);
+    }
     return { ...withStart(rest), ...runLength(epochs, samples) };
   }
   const issue = tellingIssue(result.error.issues);

@@ -42,7 +42,7 @@ async function freshState(recipe: Recipe, model: NonNullable<Recipe["model"]>, s
 }
 
 /** @param from a path from `base`, or whatever else `loadCheckpoint` reads */
-async function checkpointState(from: string, base: string): Promise<StartingState> {
+export async function checkpointState(from: string, base: string): Promise<StartingState> {
   const file = path.resolve(base, from);
   const isFile = await stat(file).catch(() => null);
   const checkpoint = await withClipTokenizer(await loadCheckpoint(isFile ? file : from));

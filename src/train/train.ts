@@ -15,6 +15,7 @@ import { loadRun, openLog, refuseToOverwrite, restore, saveRun } from "./runFold
 import { learningRate } from "./schedule.js";
 import { startingState } from "./start.js";
 import { Trainer } from "./step.js";
+import { teach } from "./teacher.js";
 import { type Validation, validateRun } from "./validation.js";
 
 export interface TrainOptions {
@@ -32,6 +33,8 @@ export interface TrainOptions {
   readonly observers?: readonly Observer[];
   /** Told how the model does on the recipe's held-out pairs. */
   readonly onValidation?: (validation: Validation) => unknown;
+  /** Told what goes on before the first step. */
+  readonly onProgress?: (progress: string) => void;
   /** Told about each sample that is left out. */
   readonly onProblem?: (problem: string) => void;
   /** Aborting saves and ends the run after the step under way. */
@@ -51,7 +54,12 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
   const atEnd: (() => unknown)[] = [];
   try {
     // ---- data
-    const source = await openSource(recipe.data, options.base);
+    const { teacher } = recipe;
+    const source = await openSource(
+      recipe.data,
+      options.base,
+      teacher && (await teach(teacher, { ...options, ranks })),
+    );
     atEnd.push(() => source.close());
     for (const problem of source.problems) onProblem?.(problem);
 

@@ -11,6 +11,7 @@ import { openSource } from "../data/index.js";
 import type { Runtime } from "../runtime/index.js";
 import { createClip, evaluateRetrieval, type RetrievalMetrics } from "../tasks/index.js";
 import type { Hooks, OpenRun } from "./observer.js";
+import { poolPictures } from "./poolPictures.js";
 import { published } from "./published.js";
 import { openLog, readLog } from "./runFolder.js";
 
@@ -64,11 +65,6 @@ export async function validateRun(
   const stopIfStale = () => done.length > 0 && sinceBest() >= patience && run.stop();
   stopIfStale();
   const source = await openSource(data, base);
-  const pictures = {
-    crop: (picture: string | Uint8Array, config: OpenRun["preprocess"]) =>
-      pool.run({ source: picture, task: "crop", config }),
-    dispose: async () => {}, // the run's
-  };
 
   return {
     onStep: async ({ step, steps }) => {
@@ -76,7 +72,7 @@ export async function validateRun(
       const { config, preprocess, tokenizer } = run;
       const origin = `Trained by Diptych: the best of a run by ${metric} on held-out pairs.`;
       const model = { config, preprocess, tokenizer, parameters: published(trainer, trainer.named()), origin };
-      const clip = createClip(model, runtime, pictures);
+      const clip = createClip(model, runtime, poolPictures(pool));
       const { textToImage, imageToText } = await evaluateRetrieval(clip, source).finally(clip.dispose);
       const result = { textToImage, imageToText };
       const best = done.every((earlier) => metrics[metric](earlier) < metrics[metric](result));

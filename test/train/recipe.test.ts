@@ -21,6 +21,7 @@ describe("a recipe", () => {
       { lock: { image: { unlockFrom: 2 } } },
       'In a recipe, "lock.image" has no option "unlockFrom". Did you mean "unlockedFrom"?',
     ],
+    [{ distillation: { similarity: 1 } }, 'The recipe has "distillation", but no "teacher".'],
     [{ samples: 100 }, 'The recipe says both "epochs" and "samples".'],
     [{ epochs: undefined }, 'The recipe says neither "epochs" nor "samples".'],
   ])("that says %j is told what is wrong", (changes, problem) => {
