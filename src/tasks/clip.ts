@@ -85,6 +85,10 @@ export function createClip(
   const crowdTower = crowdRuntime && imageTowerOver(crowdRuntime);
   const textTower = lazyProgram(() => runtime.compile(textEncoder(config), { constants: parameters }), runtime.lanes);
 
+  const pixelsOfPicture = 3 * height * width;
+  /** Memory for a batch's pixels that no run is using: taken again rather than left to the garbage collector. */
+  const spareRooms: Float32Array[] = [];
+
   const clip: Clip = {
     config,
     preprocessConfig,
@@ -124,8 +128,11 @@ export function createClip(
             }
           }
           if (crops.length > 0) {
-            const pixels = { data: normalise(crops, preprocessConfig), shape: [crops.length, 3, height, width] };
-            scatter(normaliseRows(await imageFeatures(tower, pixels)), readable, data);
+            const room = spareRooms.pop() ?? new Float32Array(picturesPerRun * pixelsOfPicture);
+            const pixels = normalise(crops, preprocessConfig, room.subarray(0, crops.length * pixelsOfPicture));
+            const features = await imageFeatures(tower, { data: pixels, shape: [crops.length, 3, height, width] });
+            spareRooms.push(room);
+            scatter(normaliseRows(features), readable, data);
           }
           done += settled.length;
           onProgress?.(done);
