@@ -3,6 +3,7 @@
  * have the same functions with other handles: Open MPI's are addresses of exported variables, MPICH's are integers
  * (its `mpi.h`). Leaves out all of MPI that `mpi.ts` does not call.
  */
+import { constants } from "node:os";
 import { promisify } from "node:util";
 import type { LibraryHandle } from "koffi";
 import { DiptychError } from "../errors.js";
@@ -63,7 +64,14 @@ export async function openMpiLibrary(by: Launch["by"], chosen = process.env.DIPT
   // A collective of tens of megabytes needs more than koffi's 128 KiB of stack on its own threads.
   koffi.config({ async_stack_size: 4 << 20 });
   const names = chosen ? [chosen] : libraries[by];
-  const library = firstOf(names, (name) => koffi.load(name, { global: true, lazy: true })); // its plug-ins look for its names
+  const { RTLD_LAZY, RTLD_GLOBAL } = constants.dlopen;
+  const keep = koffi.load(null).func("void *dlopen(const char *name, int flags)");
+  const library = firstOf(names, (name) => {
+    const opened = koffi.load(name);
+    // Global, for its plug-ins look for its names; and never closed, for its threads outlive what koffi closes at the end.
+    keep(name, RTLD_LAZY | RTLD_GLOBAL);
+    return opened;
+  });
   if (!library) {
     throw new DiptychError(
       "NoMpi",

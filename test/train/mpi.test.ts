@@ -40,7 +40,7 @@ describe.each(launchers)("$name", (launcher) => {
 
   test("a rank that is killed ends all of them", async () => {
     const started = start(launcher, 3, [script, "wait"]);
-    process.kill(Number(await started.firstLine), "SIGKILL");
+    process.kill(Number((await started.seen(/^\d+$/m))[0]), "SIGKILL");
     const { code, stdout, stderr } = await started.outcome;
     expect(code).not.toBe(0);
     // MPICH names a process that has ended, which may be one that it ended itself.
@@ -49,7 +49,7 @@ describe.each(launchers)("$name", (launcher) => {
 
   test("a library of another launcher is an error that names both", async () => {
     const other = launcher.name === "MPICH" ? "libmpi.so.40" : "libmpich.so.12";
-    const { code, stderr } = await start(launcher, 2, [script, "collectives"], { DIPTYCH_MPI: other }).outcome;
+    const { code, stderr } = await start(launcher, 2, [script, "collectives"], { env: { DIPTYCH_MPI: other } }).outcome;
     expect(code).not.toBe(0);
     expect(stderr).toMatch(launchers.length > 1 ? /OtherMpi: .* started 2 processes/ : /NoMpi/);
   });
