@@ -191,17 +191,29 @@ describe("transformers.js on such a folder", () => {
     for (const cosine of await compare("full-for-js", checkpoint, captions)) expect(cosine).toBeGreaterThan(0.9999);
   });
 
-  test.skipIf(!hasShared)("runs a ResNet, which transformers does not know", async () => {
-    const checkpoint = await goldenModel("resnet");
-    await saveCheckpoint(path.join(folder, "resnet-for-js"), checkpoint, { format: "onnx" });
+  test.skipIf(!hasShared).each([
+    ["vit", "outputs"],
+    ["vit-gelu", "outputs"],
+    ["resnet", "eval.outputs"], // which transformers itself does not know
+  ])("gives the reference's features of %s", async (name, outputs) => {
+    const place = `${name}-for-js`;
+    await saveCheckpoint(path.join(folder, place), await goldenModel(name), { format: "onnx" });
     Object.assign(env, { allowRemoteModels: false, localModelPath: `${folder}/`, useFSCache: false });
     const settings = { dtype: "fp32", session_options: options } as const;
-    const vision = await CLIPVisionModelWithProjection.from_pretrained("resnet-for-js", settings);
-    const { data, shape } = (await goldenBatch("resnet")).pixels;
-    const { image_embeds } = await vision({ pixel_values: new Tensor("float32", data as Float32Array, [...shape]) });
-    await vision.dispose();
-    const expected = (await golden("models/resnet/eval.outputs")).get("image_features")!.data;
-    expect(relativeDifference(image_embeds.data, expected)).toBeLessThan(1e-4);
+    const text = await CLIPTextModelWithProjection.from_pretrained(place, settings);
+    const vision = await CLIPVisionModelWithProjection.from_pretrained(place, settings);
+    const { pixels, ids } = await goldenBatch(name);
+    const int64 = BigInt64Array.from(ids.data as Int32Array, (id) => BigInt(id));
+    const pixelValues = new Tensor("float32", pixels.data as Float32Array, [...pixels.shape]);
+    const theirs = {
+      image_features: (await vision({ pixel_values: pixelValues })).image_embeds.data,
+      text_features: (await text({ input_ids: new Tensor("int64", int64, [...ids.shape]) })).text_embeds.data,
+    };
+    await Promise.all([text.dispose(), vision.dispose()]);
+    const expected = await golden(`models/${name}/${outputs}`);
+    for (const [key, data] of Object.entries(theirs)) {
+      expect(relativeDifference(data, expected.get(key)!.data), key).toBeLessThan(1e-4);
+    }
   });
 
   test.skipIf(!hasShared)("gives SigLIP's embeddings", async () => {
