@@ -7,14 +7,15 @@ import { readJsonLines } from "./jsonLines.js";
 
 describe.skipIf(!hasShared)("the reference's tokenizer", async () => {
   const tokenizer = await loadClipTokenizer();
+  const openClip = createTokenizer({
+    merges: tokenizer.merges,
+    startToken: "<start_of_text>",
+    endToken: "<end_of_text>",
+  });
+  const huggingFace = createTokenizer({ merges: tokenizer.merges, clean: "huggingface" });
 
   test("gives the same ids for every text", () => {
     const cases = readJsonLines<{ text: string; ids: number[]; ids_open_clip?: number[] }>("cases");
-    const openClip = createTokenizer({
-      merges: tokenizer.merges,
-      startToken: "<start_of_text>",
-      endToken: "<end_of_text>",
-    });
     for (const { text, ids, ids_open_clip } of cases) {
       expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
       expect(openClip.encode(text), JSON.stringify(text)).toEqual(ids_open_clip ?? ids);
@@ -27,12 +28,14 @@ describe.skipIf(!hasShared)("the reference's tokenizer", async () => {
       context_length: number;
       openai_truncate: number[];
       openai_error: string | null;
+      open_clip: number[];
     }>("context");
-    for (const { text, context_length: contextLength, openai_truncate, openai_error } of lines) {
+    for (const { text, context_length: contextLength, openai_truncate, openai_error, open_clip } of lines) {
       const options = { contextLength, padTo: "context" } as const;
       const cut = tokenize(tokenizer, [text], { ...options, truncate: true });
       expect(cut.shape).toEqual([1, contextLength]);
       expect([...cut.data]).toEqual(openai_truncate);
+      expect([...tokenize(openClip, [text], { ...options, truncate: true }).data]).toEqual(open_clip);
       if (openai_error === null) expect(tokenize(tokenizer, [text], options)).toEqual(cut);
       else expect(() => tokenize(tokenizer, [text], options)).toThrow("TextTooLong");
     }
@@ -44,11 +47,22 @@ describe.skipIf(!hasShared)("the reference's tokenizer", async () => {
   });
 
   test("gives transformers' ids, which lack repair, where that is asked for", () => {
-    const huggingFace = createTokenizer({ merges: tokenizer.merges, clean: "huggingface" });
     const differs = readJsonLines<{ text: string; ids_openai: number[]; ids_hf: number[] }>("hf_differs");
     for (const { text, ids_openai, ids_hf } of differs) {
       expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids_openai);
       expect(huggingFace.encode(text), JSON.stringify(text)).toEqual(ids_hf);
+    }
+  });
+
+  test("gives transformers' marked ids, which are padded with the end token there and with zeros here", () => {
+    const lines = readJsonLines<{ text: string; input_ids: number[]; attention_mask: number[] }>("hf_padded");
+    for (const { text, input_ids, attention_mask } of lines) {
+      const contextLength = input_ids.length;
+      const { data } = tokenize(huggingFace, [text], { contextLength, padTo: "context", truncate: true });
+      const read = (ids: ArrayLike<number>) => Array.from(ids).filter((_, i) => attention_mask[i] === 1);
+      expect(read(data), JSON.stringify(text)).toEqual(read(input_ids));
+      const behind = input_ids.filter((_, i) => attention_mask[i] === 0);
+      expect(new Set(behind)).toEqual(new Set(behind.length > 0 ? [huggingFace.endId] : []));
     }
   });
 
