@@ -4,6 +4,7 @@ import path from "node:path";
 import { styleText } from "node:util";
 import type { Command } from "commander";
 import type { DiptychError } from "../errors.js";
+import { thumbnail } from "../image/node.js";
 import { similarityMatrixSvg } from "../report/index.js";
 import {
   best,
@@ -20,7 +21,6 @@ import {
 import { folderGallery, type Gallery, type GalleryPicture, openmoji } from "./gallery.js";
 import { type ModelOptions, modelCommand, withClip } from "./options.js";
 import { notice, percent, print, printJson } from "./output.js";
-import { thumbnail } from "./thumbnail.js";
 
 interface Options extends ModelOptions {
   readonly out: string;

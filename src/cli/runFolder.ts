@@ -2,7 +2,7 @@
 import { open, readFile } from "node:fs/promises";
 import path from "node:path";
 import { DiptychError } from "../errors.js";
-import type { RunStory, StoryPair, StoryProbe, StoryRemark, StoryStep } from "../report/index.js";
+import type { RunStory, StoryPair, StoryProbe, StoryRemark, StoryStep, StoryValidation } from "../report/index.js";
 
 /** Answers with the folder's state at the time of each call. */
 export type StoryReader = () => Promise<Omit<RunStory, "state">>;
@@ -12,12 +12,14 @@ export function followRun(folder: string): StoryReader {
   const at = (file: string): string => path.join(folder, file);
   const steps = followLines<StoryStep>(at("log.jsonl"));
   const remarks = followLines<StoryRemark>(at("remarks.jsonl"));
+  const validations = followLines<StoryValidation>(at("validation.jsonl"));
   const probes = followLines<StoryProbe>(at("probe.jsonl"));
   const readAll: StoryReader = async () => ({
     name: path.basename(path.resolve(folder)),
     recipe: await readJson<RunStory["recipe"]>(at("recipe.json"), {}),
     steps: await steps(),
     remarks: await remarks(),
+    validations: await validations(),
     pairs: await readJson<readonly StoryPair[]>(at("probe.json"), []),
     probes: await probes(),
   });

@@ -3,13 +3,13 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Command } from "commander";
 import { DiptychError } from "../errors.js";
+import { thumbnail } from "../image/node.js";
 import { similarityMatrixSvg } from "../report/index.js";
 import { row, similarityMatrix } from "../tasks/index.js";
 import { type ModelOptions, modelCommand, repeatable, withClip } from "./options.js";
 import { cosine, notice, print, printJson } from "./output.js";
 import { embedPictures, findPictures } from "./pictures.js";
 import { givenTexts, type TextOptions } from "./texts.js";
-import { thumbnail } from "./thumbnail.js";
 
 interface Options extends ModelOptions, TextOptions {
   readonly plot?: string;

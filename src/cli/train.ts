@@ -79,10 +79,10 @@ Examples:
             signal: stop.signal,
             onProgress: notice,
             onProblem: (problem) => notice(`left out: ${problem}`),
-            onValidation: printValidation,
             observers: isFirst
               ? [
                   describePlan,
+                  () => ({ onValidation: printValidation }),
                   watchRun({ onRemark: printRemark }),
                   options.json ? () => ({ onStep: printJson }) : progressLine,
                 ]

@@ -2,3 +2,4 @@
 export { type DecodeOptions, decodePicture } from "./decode.js";
 export { encodePng, writePng } from "./png.js";
 export { createPicturePool, type PictureJob, type PicturePool } from "./pool.js";
+export { thumbnail } from "./thumbnail.js";

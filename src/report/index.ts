@@ -6,4 +6,4 @@ export { type CurvesFigure, curvesSvg, type Panel, type Series } from "./curves.
 export type { Part } from "./html.js";
 export { livePage, reportPage, runParts } from "./runPage.js";
 export { type SimilarityFigure, similarityMatrixSvg } from "./similarityMatrix.js";
-export type { RunStory, StoryPair, StoryProbe, StoryRemark, StoryStep } from "./story.js";
+export type { RunStory, StoryPair, StoryProbe, StoryRemark, StoryStep, StoryValidation } from "./story.js";

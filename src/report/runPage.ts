@@ -90,7 +90,7 @@ function remarks(all: readonly StoryRemark[]): string {
   return `<h2>Remarks</h2>${cards.join("")}`;
 }
 
-function curves({ steps, recipe, pairs, probes }: RunStory): string {
+function curves({ steps, recipe, validations, pairs, probes }: RunStory): string {
   if (steps.length === 0) return "";
   const series = (name: string, key: StepValue) => ({
     name,
@@ -100,6 +100,14 @@ function curves({ steps, recipe, pairs, probes }: RunStory): string {
     name,
     points: probes.map((probe) => [probe.step, measure(probe)] as const),
   });
+  const validated = (name: string, direction: "textToImage" | "imageToText") => ({
+    name,
+    points: validations.map((validation) => [validation.step, validation[direction]["recall@1"]] as const),
+  });
+  const heldOut: Panel = {
+    title: "recall@1 on held-out pairs",
+    series: [validated("pictures", "textToImage"), validated("texts", "imageToText")],
+  };
   const panels: readonly Panel[] = [
     { title: "loss", series: [series("loss", "loss")], ...chanceLevel(recipe) },
     { title: "in-batch accuracy", series: [series("pictures", "imageAccuracy"), series("texts", "textAccuracy")] },
@@ -116,6 +124,7 @@ function curves({ steps, recipe, pairs, probes }: RunStory): string {
       title: "probe’s mean cosines",
       series: [probed("pairs", ownCosine), probed("others", otherCosine)],
     },
+    ...(validations.length > 0 ? [heldOut] : []),
   ];
   return `<h2>Curves</h2><div class="curves">${panels.map((panel) => `<div class="card">${panelSvg(panel)}</div>`).join("")}</div>`;
 }

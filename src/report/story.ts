@@ -7,6 +7,8 @@ export interface RunStory {
   /** By rising step. */
   readonly steps: readonly StoryStep[];
   readonly remarks: readonly StoryRemark[];
+  /** Recalls on held-out pairs, by rising step. */
+  readonly validations: readonly StoryValidation[];
   /** The probe's pairs. */
   readonly pairs: readonly StoryPair[];
   /** What the model made of them, by rising step. */
@@ -37,6 +39,16 @@ export interface StoryRemark {
   readonly what: string;
   readonly why: string;
   readonly suggestion: string;
+}
+
+interface Recall {
+  readonly "recall@1": number;
+}
+
+export interface StoryValidation {
+  readonly step: number;
+  readonly textToImage: Recall;
+  readonly imageToText: Recall;
 }
 
 export interface StoryPair {

@@ -10,6 +10,7 @@ import type { Tokenizer } from "../tokenizer/index.js";
 import type { TrainingBatch } from "./batch.js";
 import type { Recipe } from "./recipe.js";
 import type { StepResult, Trainer } from "./step.js";
+import type { Validation } from "./validation.js";
 
 /** One line of `log.jsonl`. */
 export interface StepReport extends StepResult {
@@ -35,6 +36,8 @@ export interface OpenRun {
   readonly recipe: Recipe;
   /** The run's folder. */
   readonly out: string;
+  /** Folder that relative paths in the recipe start from. */
+  readonly base: string;
   readonly source: Source;
   readonly pool: PicturePool;
   readonly config: ClipConfig;
@@ -50,6 +53,7 @@ export interface OpenRun {
 export interface Hooks {
   /** Also told of a step whose loss is no number, behind which the run ends. */
   readonly onStep?: (report: StepReport, batch: Batch & TrainingBatch) => unknown;
+  readonly onValidation?: (validation: Validation) => unknown;
   /** A checkpoint of the state after `step` steps is on the disk. */
   readonly onSave?: (folder: string, step: number) => unknown;
   /** The run has ended, well or not. */

@@ -1,5 +1,6 @@
 /** @file What the diagnostician sees of a run, and what it says. */
 import type { StepReport } from "./observer.js";
+import type { Validation } from "./validation.js";
 
 export type Severity = "note" | "warning" | "error";
 
@@ -33,13 +34,6 @@ export interface Moment extends StepReport {
   readonly samePicture: number;
 }
 
-/** One measurement on pairs that are not trained on. */
-export interface Validation {
-  readonly step: number;
-  /** Share of texts and pictures that find their counterpart first. */
-  readonly recall: number;
-}
-
 /** What does not change during a run. */
 export interface RunFacts {
   readonly batchSize: number;
@@ -50,7 +44,7 @@ export interface RunFacts {
   /** Steps. */
   readonly warmup: number;
   readonly clipNorm: number | null;
-  /** InfoNCE: its scale is clamped, and its loss without knowledge is ln(batch). */
+  /** InfoNCE alone: its scale is clamped, and its loss without knowledge is ln(batch). */
   readonly softmax: boolean;
   /** Begun from trained weights. */
   readonly fineTuning: boolean;
@@ -62,7 +56,7 @@ export interface Seen {
   /** The last steps, at most `windowSize`, the newest last. */
   readonly window: readonly Moment[];
   /** All, the newest last. */
-  readonly validations: readonly Validation[];
+  readonly validations: readonly Pick<Validation, "step" | "textToImage" | "imageToText">[];
 }
 
 /** Long enough that one odd batch decides nothing, short enough to speak early. */

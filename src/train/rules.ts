@@ -126,16 +126,37 @@ export const rules: readonly Rule[] = [
     },
   },
   {
+    code: "Collapsed",
+    severity: "warning",
+    finds: settled((window) => {
+      const [images, texts] = [
+        window.map(({ imageCosine }) => imageCosine),
+        window.map(({ textCosine }) => textCosine),
+      ];
+      const [image, text] = [mean(images), mean(texts)];
+      if (Math.max(image, text) < 0.95) return undefined;
+      return {
+        what: `The mean cosine between different ${image > text ? "pictures" : "texts"} of a batch is ${Math.max(image, text).toFixed(3)}.`,
+        why: "All of them lie on nearly one spot, where nothing can be told from anything else.",
+        suggestion: "Lower the learning rate or lengthen the warm-up; if captions hardly differ, give better ones.",
+      };
+    }),
+  },
+  {
     code: "Overfitting",
     severity: "warning",
     finds: ({ validations }) => {
-      const best = validations.reduce((a, b) => (b.recall > a.recall ? b : a), { step: 0, recall: 0 });
-      const later = validations.filter(({ step }) => step > best.step);
+      const recalls = validations.map(({ step, textToImage, imageToText }) => ({
+        step,
+        recall: (textToImage["recall@1"] + imageToText["recall@1"]) / 2,
+      }));
+      const best = recalls.reduce((a, b) => (b.recall > a.recall ? b : a), { step: 0, recall: 0 });
+      const later = recalls.filter(({ step }) => step > best.step);
       if (later.length < 2 || later.some(({ recall }) => recall > 0.95 * best.recall)) return undefined;
       return {
-        what: `Recall on the validation pairs was ${percent(best.recall)} at step ${best.step} and is ${percent(later.at(-1)!.recall)} now.`,
+        what: `Recall@1 on the validation pairs was ${percent(best.recall)} at step ${best.step} and is ${percent(later.at(-1)!.recall)} now.`,
         why: "The model goes on learning its training pairs by heart and forgets what holds for others.",
-        suggestion: `Take the checkpoint of step ${best.step}; for the next run more pairs, stronger augmentation, more weight decay or fewer epochs.`,
+        suggestion: `Take the best model so far (the folder best); for the next run more pairs, stronger augmentation, more weight decay or fewer epochs.`,
       };
     },
   },

@@ -31,8 +31,6 @@ export interface TrainOptions {
   readonly ranks?: Ranks;
   /** Called in this order, at the start and with every step. */
   readonly observers?: readonly Observer[];
-  /** Told how the model does on the recipe's held-out pairs. */
-  readonly onValidation?: (validation: Validation) => unknown;
   /** Told what goes on before the first step. */
   readonly onProgress?: (progress: string) => void;
   /** Told about each sample that is left out. */
@@ -81,10 +79,26 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     const steps = stepsOf(recipe, perEpoch);
     const plan = { pairs: source.length, steps, firstStep: step };
     const stop = new AbortController();
-    const run = { recipe, out, source, pool, config, preprocess, tokenizer, trainer, plan, stop: () => stop.abort() };
+    const run = {
+      recipe,
+      out,
+      base: options.base,
+      source,
+      pool,
+      config,
+      preprocess,
+      tokenizer,
+      trainer,
+      plan,
+      stop: () => stop.abort(),
+    };
     const hooks: Hooks[] = [];
     const { validation } = recipe;
-    const validate: Observer[] = validation && isFirst ? [() => validateRun(validation, run, options)] : [];
+    const onValidation = async (result: Validation): Promise<void> => {
+      for (const hook of hooks) await hook.onValidation?.(result);
+    };
+    const validate: Observer[] =
+      validation && isFirst ? [() => validateRun(validation, run, { runtime, onValidation })] : [];
     for (const observer of [...validate, ...observers]) {
       const told = await observer(run);
       hooks.push(told);

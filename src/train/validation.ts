@@ -46,19 +46,17 @@ export interface Validation extends RetrievalMetrics {
 }
 
 interface Surroundings {
-  /** Folder that relative paths start from. */
-  readonly base: string;
   readonly runtime: Runtime;
-  readonly onValidation?: ((validation: Validation) => unknown) | undefined;
+  readonly onValidation: (validation: Validation) => unknown;
 }
 
 /** Opens the held-out pairs, and takes up the validations of an earlier part of the run. */
 export async function validateRun(
   { data, every, patience = Number.POSITIVE_INFINITY, metric }: ValidationOptions,
   run: OpenRun,
-  { base, runtime, onValidation }: Surroundings,
+  { runtime, onValidation }: Surroundings,
 ): Promise<Hooks> {
-  const { out, trainer, plan, pool } = run;
+  const { out, base, trainer, plan, pool } = run;
   const log = await openLog(out, "validation.jsonl", plan.firstStep);
   const done = await readLog<Validation>(log);
   const sinceBest = () => done.length - 1 - done.findLastIndex(({ best }) => best);
@@ -80,7 +78,7 @@ export async function validateRun(
       if (best) await saveCheckpoint(path.join(out, "best"), model);
       await appendFile(log, `${JSON.stringify(validation)}\n`);
       done.push(validation);
-      onValidation?.(validation);
+      await onValidation(validation);
       stopIfStale();
     },
     onEnd: () => source.close(),

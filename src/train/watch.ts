@@ -4,11 +4,14 @@
  */
 import { appendFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { defaultLoss } from "../clip/index.js";
 import { createEventFile, type Summary } from "./eventFile.js";
 import { createMonitor, repetition } from "./monitor.js";
 import type { Observer, OpenRun, StepReport } from "./observer.js";
+import { heatMap, openProbe } from "./probe.js";
 import type { Remark, RunFacts } from "./remark.js";
 import { openLog, readLog } from "./runFolder.js";
+import type { Validation } from "./validation.js";
 
 export interface WatchOptions {
   readonly onRemark?: (remark: Remark) => void;
@@ -22,6 +25,9 @@ export const watchRun =
     const remarks = await openLog(out, "remarks.jsonl", plan.firstStep);
     await writeFile(path.join(out, "recipe.json"), `${JSON.stringify(recipe, null, 2)}\n`);
     const monitor = createMonitor(factsOf(run), await readLog<Remark>(remarks));
+    for (const validation of await readLog<Validation>(path.join(out, "validation.jsonl")))
+      monitor.validated(validation);
+    const probe = await openProbe(run);
     return {
       onStep: async (report, batch) => {
         await events.write(report.step, scalars(report));
@@ -29,6 +35,15 @@ export const watchRun =
           await appendFile(remarks, `${JSON.stringify(remark)}\n`);
           onRemark?.(remark);
         }
+      },
+      onValidation: async (validation) => {
+        monitor.validated(validation);
+        await events.write(validation.step, recalls(validation));
+      },
+      onSave: async (_, step) => {
+        // beside the last step's values: what stands at the next one is void when the run is resumed
+        const picture = await heatMap(await probe(step));
+        await events.write(Math.max(0, step - 1), [{ tag: "probe", ...picture }]);
       },
       onEnd: () => events.close(),
     };
@@ -38,7 +53,7 @@ const factsOf = ({ recipe, config, plan }: OpenRun): RunFacts => ({
   ...recipe,
   pairs: plan.pairs,
   epochs: (plan.steps * recipe.batchSize) / plan.pairs,
-  softmax: !config.logitBias,
+  softmax: (recipe.loss ?? defaultLoss(config)).kind === "softmax" && recipe.distillation === undefined,
   fineTuning: recipe.from !== undefined && recipe.lora === undefined,
 });
 
@@ -46,6 +61,8 @@ const tags: readonly (readonly [tag: string, key: keyof StepReport])[] = [
   ["loss", "loss"],
   ["accuracy/image", "imageAccuracy"],
   ["accuracy/text", "textAccuracy"],
+  ["cosine/image", "imageCosine"],
+  ["cosine/text", "textCosine"],
   ["logit_scale", "logitScale"],
   ["gradient_norm", "gradientNorm"],
   ["learning_rate", "learningRate"],
@@ -54,3 +71,8 @@ const tags: readonly (readonly [tag: string, key: keyof StepReport])[] = [
 ];
 
 const scalars = (report: StepReport): Summary[] => tags.map(([tag, key]) => ({ tag, scalar: report[key] }));
+
+const recalls = ({ textToImage, imageToText }: Validation): Summary[] => [
+  { tag: "validation/text_to_image_recall_at_1", scalar: textToImage["recall@1"] },
+  { tag: "validation/image_to_text_recall_at_1", scalar: imageToText["recall@1"] },
+];

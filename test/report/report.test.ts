@@ -130,6 +130,11 @@ describe("a run's page", () => {
       waiting: 0,
     })),
     remarks: [{ code: "X", severity: "warning", step: 3, what: note, why: caption, suggestion: note }],
+    validations: [10, 50].map((step) => ({
+      step,
+      textToImage: { "recall@1": step / 100 },
+      imageToText: { "recall@1": 0.3 },
+    })),
     pairs: [caption, "another"].map((text) => ({ caption: text, picture: dot })),
     probes: [0, 20].map((step) => ({
       step,
@@ -175,6 +180,7 @@ describe("a run's page", () => {
       recipe: {},
       steps: [],
       remarks: [],
+      validations: [],
       pairs: [],
       probes: [],
     });

@@ -179,7 +179,7 @@ describe("validation", () => {
   test("is written down every few steps and at the end", async () => {
     const told: Validation[] = [];
     const what = recipe({ epochs: 20, validation: { ...held, every: 6 } });
-    await run("validated", what, { onValidation: (line) => told.push(line) });
+    await run("validated", what, { observers: [() => ({ onValidation: (line) => told.push(line) })] });
     const lines = await linesOf("validated");
     expect(lines).toEqual(told);
     expect(lines.map(({ step }) => step)).toEqual([5, 11, 17, 19]);

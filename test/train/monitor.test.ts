@@ -1,6 +1,7 @@
 import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPicturePool, type PicturePool } from "../../src/image/node.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
@@ -63,7 +64,7 @@ describe("a run gone wrong on purpose", () => {
       `filename,caption\n${pictures.map((p) => `${p},a thing`).join("\n")}\n`,
     );
     const { codes } = await remarksOf("same", calm({ data: { table: "same.csv" } }));
-    expect(codes).toEqual(["DuplicateCaptions", "StuckAtChance"]);
+    expect(codes).toEqual(["DuplicateCaptions", "StuckAtChance", "Collapsed"]);
   });
 
   test("captions dealt out anew each epoch: the loss stays at ln(batch)", async () => {
@@ -121,7 +122,14 @@ describe("a run that goes well", () => {
     return rows.map((row) => {
       const values = row.split(",").map(Number);
       const named = Object.fromEntries(head!.split(",").map((name, i) => [name, values[i]!]));
-      return { ...named, epoch: 0, sameCaption: 0.004, samePicture: 0 } as unknown as Moment;
+      return {
+        ...named,
+        epoch: 0,
+        imageCosine: 0.3,
+        textCosine: 0.3,
+        sameCaption: 0.004,
+        samePicture: 0,
+      } as unknown as Moment;
     });
   };
   const heard = (moments: readonly Moment[], run = facts): string[] => {
@@ -138,7 +146,22 @@ describe("a run that goes well", () => {
     const first = await remarksOf("well", long, { stopAfter: 60 });
     expect(first.said).toMatchObject([{ code: "KnownByHeart", severity: "note" }]);
     expect((await remarksOf("well", long, { resume: true })).said).toEqual([]);
+    const probes = await jsonLines<{ step: number; similarities: number[][] }>(path.join(base, "well/probe.jsonl"));
+    expect(probes.map(({ step }) => step)).toEqual([0, 60, 70]);
+    for (const [i, row] of probes.at(-1)!.similarities.entries()) expect(row.indexOf(Math.max(...row))).toBe(i);
+    const pairs = JSON.parse(await readFile(path.join(base, "well/probe.json"), "utf8"));
+    expect(pairs.map(({ caption }: { caption: string }) => caption).sort()).toEqual([...captions].sort());
+    const red = pairs.find(({ caption }: { caption: string }) => caption === "a red picture");
+    const [r, g, b] = await sharp(Buffer.from(red.picture.split(",")[1], "base64"))
+      .raw()
+      .toBuffer();
+    expect([r! > 220, g! < 30, b! < 30]).toEqual([true, true, true]);
     const events = await readEvents(path.join(base, "well/tensorboard"));
+    expect(events.flatMap(({ step, images }) => (images.probe ? [[step, images.probe.width]] : []))).toEqual([
+      [0, 96],
+      [59, 96],
+      [69, 96],
+    ]);
     expect(events.filter(({ starts }) => starts).map(({ step }) => step)).toEqual([0, 60]);
     const log = await jsonLines<{ step: number; loss: number }>(path.join(base, "well/log.jsonl"));
     const losses = events.filter(({ scalars }) => "loss" in scalars).map(({ step, scalars }) => [step, scalars.loss]);
@@ -149,6 +172,7 @@ describe("a run that goes well", () => {
     ["ScaleAtClamp", { logitScale: 100 }, {}],
     ["ScaleFalling", { logitScale: 3 }, {}],
     ["StarvedWorkers", { waiting: 0.5 }, {}],
+    ["Collapsed", { imageCosine: 0.99 }, {}],
     ["AlwaysClipped", { gradientNorm: 80 }, {}],
     ["LearningRate", {}, { learningRate: 1e-3, fineTuning: true }],
     ["LearningRate", {}, { learningRate: 1e-6 }],
@@ -181,10 +205,13 @@ describe("a run that goes well", () => {
 
   test("a recall on held-out pairs that falls twice far below its best is overfitting", async () => {
     const window = (await healthy()).slice(-50);
+    const at = (recall: number) => ({ "recall@1": recall, "recall@5": recall, "recall@10": recall });
     const found = (recalls: readonly number[]): string[] =>
-      diagnose({ run: facts, window, validations: recalls.map((recall, i) => ({ step: i * 100, recall })) }).map(
-        ({ code }) => code,
-      );
+      diagnose({
+        run: facts,
+        window,
+        validations: recalls.map((recall, i) => ({ step: i * 100, textToImage: at(recall), imageToText: at(recall) })),
+      }).map(({ code }) => code);
     expect(found([0.1, 0.4, 0.39, 0.38, 0.395])).toEqual([]);
     expect(found([0.1, 0.4, 0.3, 0.28])).toEqual(["Overfitting"]);
   });
