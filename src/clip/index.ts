@@ -51,5 +51,6 @@ export {
   textTower,
 } from "./model.js";
 export { Parameters, type ParametersOptions } from "./parameters.js";
+export { patchCount } from "./patchDropout.js";
 export { type Place, placeOf, topLayers } from "./place.js";
 export { type PresetName, presets } from "./presets.js";

@@ -8,11 +8,19 @@ import { Parameters, type ParametersOptions } from "./parameters.js";
 import { textTransformer } from "./textTransformer.js";
 import { visionTransformer } from "./visionTransformer.js";
 
-/** Normalised pixels `[B, 3, H, W]` → `[B, E]`, before L2 normalisation. */
-export function encodeImage({ image, activation, embedSize }: ClipConfig, p: Parameters, pixels: Tensor): Tensor {
+/**
+ * Normalised pixels `[B, 3, H, W]` → `[B, E]`, before L2 normalisation.
+ * @param kept int32 `[B, K]`: the patches that a ViT looks at; all unless given
+ */
+export function encodeImage(
+  { image, activation, embedSize }: ClipConfig,
+  p: Parameters,
+  pixels: Tensor,
+  kept?: Tensor,
+): Tensor {
   switch (image.kind) {
     case "vit":
-      return visionTransformer(image, activation, embedSize, p.at("visual"), pixels);
+      return visionTransformer(image, activation, embedSize, p.at("visual"), pixels, kept);
     case "resnet":
       return modifiedResnet(image, embedSize, p.at("visual"), pixels);
   }
@@ -45,6 +53,8 @@ export interface TowerOptions extends ParametersOptions {
    * the cache; the values are those of one run on all. Not for a ResNet in training, whose statistics are the batch's.
    */
   readonly imagesAtATime?: number | undefined;
+  /** A ViT looks at so many patches of each picture, which the input `patches` names; at all unless given. */
+  readonly keptPatches?: number | undefined;
 }
 
 export interface ModelOptions extends TowerOptions {
@@ -53,11 +63,15 @@ export interface ModelOptions extends TowerOptions {
   readonly objective?: Objective;
 }
 
-const imagesInPortions = (config: ClipConfig, p: Parameters, { batch = "B", imagesAtATime }: TowerOptions): Tensor =>
-  concat(
-    portions(pixelsInput(config, batch), imagesAtATime).map((some) => encodeImage(config, p, some)),
-    0,
+function imagesInPortions(config: ClipConfig, p: Parameters, options: TowerOptions): Tensor {
+  const { batch = "B", imagesAtATime, keptPatches } = options;
+  const kept =
+    keptPatches === undefined ? [] : portions(input("patches", [batch, keptPatches], "int32"), imagesAtATime);
+  const features = portions(pixelsInput(config, batch), imagesAtATime).map((some, i) =>
+    encodeImage(config, p, some, kept[i]),
   );
+  return concat(features, 0);
+}
 
 /** One tower in training: its parameters, and features of unit length `[B, E]`. */
 export interface Tower {
@@ -119,9 +133,9 @@ export interface ParameterSpec {
 /** Every tensor of a checkpoint, or of a model with adapters, in the order of the names. */
 export function parameterTable(
   config: ClipConfig,
-  options: Pick<ParametersOptions, "lora" | "frozen"> = {},
+  { lora, frozen }: Pick<ParametersOptions, "lora" | "frozen"> = {},
 ): readonly ParameterSpec[] {
-  const { stored, parameters } = contrastiveModel(config, options);
+  const { stored, parameters } = contrastiveModel(config, { lora, frozen });
   return [...stored]
     .map(([name, tensor]) => ({ name, shape: tensor.shape as readonly number[], learned: parameters.has(name) }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -15,15 +15,18 @@ export interface TrainingBatch {
   readonly size: number;
   /** `[B]`: rows with the same number, on whichever rank, have the same caption. */
   readonly group: Int32Array;
+  /** `[B, K]`: the patches of each picture that are looked at; what `patchDropout` asks for. */
+  readonly patches?: Int32Array | undefined;
   /** What a larger CLIP embeds these pairs as, `[B, W]` each, of any length. */
   readonly teacher?: { readonly image: Float32Array; readonly text: Float32Array };
 }
 
-/** The two inputs of the towers. */
-export function towerFeeds(config: ClipConfig, { pixels, ids, length, size }: TrainingBatch) {
+/** The inputs of the towers. */
+export function towerFeeds(config: ClipConfig, { pixels, ids, length, size, patches }: TrainingBatch) {
   return {
     pixels: { data: pixels, shape: [size, 3, ...inputSides(config)] },
     ids: { data: ids, shape: [size, length] },
+    ...(patches && { patches: { data: patches, shape: [size, patches.length / size] } }),
   } satisfies Record<string, TensorData>;
 }
 
@@ -65,6 +68,7 @@ export function microBatches(batch: TrainingBatch, most: number): TrainingBatch[
       length,
       size: to - from,
       group: rows(batch.group),
+      patches: batch.patches && rows(batch.patches),
     };
   });
 }

@@ -2,7 +2,7 @@
  * @file What both ways to the gradients of a batch give: all in one program (`fused.ts`), or micro-batch by micro-batch
  * (`cached.ts`). The gradients themselves go to their arena.
  */
-import type { ClipConfig, Objective, ParametersOptions } from "../clip/index.js";
+import type { ClipConfig, ModelOptions, Objective } from "../clip/index.js";
 import type { Tensor } from "../graph/index.js";
 import type { Program, Runtime, TensorData } from "../runtime/index.js";
 import type { Views } from "./arena.js";
@@ -12,8 +12,8 @@ import type { TrainingBatch } from "./batch.js";
 export interface Model {
   readonly config: ClipConfig;
   readonly objective: Objective;
-  /** Which parameters learn, and adapters beside them. */
-  readonly learning: Pick<ParametersOptions, "lora" | "frozen">;
+  /** Which parameters learn, adapters beside them, and what of the pictures is looked at. */
+  readonly learning: Pick<ModelOptions, "lora" | "frozen" | "keptPatches">;
   /** Views of the arenas by name. */
   readonly parameters: Views;
   readonly gradients: Views;

@@ -9,6 +9,7 @@ export { layerRates } from "./layerDecay.js";
 export { frozenBy, type Lock } from "./lock.js";
 export { openRanks } from "./mpi.js";
 export type { Hooks, Observer, OpenRun, StepReport, TrainPlan } from "./observer.js";
+export { keptCount, keptPatches } from "./patchDropout.js";
 export { alone, type Ranks } from "./ranks.js";
 export { parseRecipe, type Recipe, recipeSchema } from "./recipe.js";
 

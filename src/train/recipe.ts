@@ -78,6 +78,8 @@ export const recipeSchema = z.strictObject({
   lora: loraSchema.optional(),
   /** The checkpoint holds a running average of the parameters, of which a step keeps so much (0.9999). */
   ema: z.number().min(0).max(1).optional(),
+  /** Share of each picture's patches that a training step does not look at (FLIP); none at inference. For a ViT. */
+  patchDropout: z.number().min(0).lt(1).optional(),
   /** Retrieval on held-out pairs as the run goes, with the best model kept, and early stopping. */
   validation: validationSchema.optional(),
   /** "int8": large products with weights in 8-bit integers, for CPUs (docs/int8.md). */

@@ -23,6 +23,7 @@ import { createEma, type Ema } from "./ema.js";
 import { createFused } from "./fused.js";
 import { layerRates } from "./layerDecay.js";
 import { frozenBy, type Lock } from "./lock.js";
+import { keptCount, patchesOf } from "./patchDropout.js";
 import { alone, type Ranks } from "./ranks.js";
 
 /** exp of it stays in [1, 100], as in the paper (§2.5). */
@@ -45,6 +46,8 @@ export interface TrainerOptions extends AdamWOptions {
   readonly layerDecay?: number | undefined;
   /** Most that the running average of the parameters keeps of itself at a step; none is kept unless given. */
   readonly ema?: number | undefined;
+  /** Share of each picture's patches that is not looked at; batches then say which are. */
+  readonly patchDropout?: number | undefined;
   /** In which numbers large products with weights are worked out; "fp32" unless given. */
   readonly precision?: Precision | undefined;
 }
@@ -85,7 +88,12 @@ export class Trainer {
     ranks: Ranks = alone,
   ): Promise<Trainer> {
     const { lock, lora, layerDecay = 1, ema, precision = "fp32", distillation, loss = defaultLoss(config) } = options;
-    const learning = { lora, frozen: frozenBy(config, lock, lora) };
+    const { patchDropout } = options;
+    const learning = {
+      lora,
+      frozen: frozenBy(config, lock, lora),
+      keptPatches: patchDropout === undefined ? undefined : keptCount(patchesOf(config), patchDropout),
+    };
     const layout = arenaLayout(parameterTable(config, learning));
     const [parameters, gradients] = [new Float32Array(layout.length), new Float32Array(layout.learned)];
     const views = arenaViews(layout, parameters);

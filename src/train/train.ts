@@ -9,6 +9,7 @@ import { DiptychError } from "../errors.js";
 import type { PicturePool } from "../image/node.js";
 import type { Runtime } from "../runtime/index.js";
 import type { Hooks, Observer, StepReport } from "./observer.js";
+import { patchesFor } from "./patchDropout.js";
 import { alone, type Ranks } from "./ranks.js";
 import type { Recipe } from "./recipe.js";
 import { loadRun, openLog, refuseToOverwrite, restore, saveRun } from "./runFolder.js";
@@ -134,7 +135,9 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     if (step < steps && !(await anyOf(ranks, stop.signal.aborted))) {
       for await (const pairs of stream) {
         const waited = performance.now() - since;
-        const batch = { ...pairs, group: await groupOf(pairs, ranks) };
+        const { patchDropout, seed } = recipe;
+        const patches = patchDropout === undefined ? undefined : patchesFor(config, patchDropout, seed, pairs);
+        const batch = { ...pairs, group: await groupOf(pairs, ranks), patches };
         const rate = learningRate(step, recipe, steps);
         const result = await trainer.step(batch, rate);
         const seconds = (performance.now() - since) / 1000;
