@@ -20,6 +20,7 @@ export {
 } from "./evaluate.js";
 export { idxPictures } from "./idx.js";
 export {
+  classScores,
   evaluateLinearProbe,
   type Labelled,
   type LinearClassifier,

@@ -41,7 +41,7 @@ export interface LinearClassifier {
 }
 
 /** Scores [N, K] of features [N, D]. */
-export function scores({ weights, bias }: LinearClassifier, features: Matrix): Matrix {
+export function classScores({ weights, bias }: LinearClassifier, features: Matrix): Matrix {
   const { data, shape } = similarityMatrix(features, weights);
   return { data: data.map((value, i) => value + bias[i % bias.length]!), shape };
 }
@@ -214,11 +214,11 @@ export async function evaluateLinearProbe(
     let nearby: LinearClassifier | undefined; // an optimum for another strength is a good start
     const trials = await searchStrength(async (lambda) => {
       nearby = await regression.fit(fitted, lambda, nearby);
-      return classificationMetrics(scores(nearby, heldOut.features), heldOut.labels).top1;
+      return classificationMetrics(classScores(nearby, heldOut.features), heldOut.labels).top1;
     });
     const { lambda } = trials[0]!;
     const classifier = await regression.fit(known, lambda, nearby);
-    const { top1, meanPerClassRecall } = classificationMetrics(scores(classifier, unseen.features), unseen.labels);
+    const { top1, meanPerClassRecall } = classificationMetrics(classScores(classifier, unseen.features), unseen.labels);
     return {
       trained: known.labels.length,
       tested: unseen.labels.length,

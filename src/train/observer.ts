@@ -23,6 +23,8 @@ export interface StepReport extends StepResult {
   readonly pairsPerSecond: number;
   /** Share of the step's time spent waiting for data. */
   readonly waiting: number;
+  /** Texts of this process's share that were longer than the context, and were cut. */
+  readonly truncated: number;
 }
 
 export interface TrainPlan {

@@ -150,6 +150,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
           seconds,
           pairsPerSecond: recipe.batchSize / seconds,
           waiting: waited / 1000 / seconds,
+          truncated: pairs.truncated,
         };
         if (log) await appendFile(log, `${JSON.stringify(report)}\n`);
         for (const { onStep } of hooks) await onStep?.(report, batch);

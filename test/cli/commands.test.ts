@@ -288,6 +288,23 @@ describe("evaluate", () => {
   });
 });
 
+describe("evaluate linear-probe", () => {
+  test("fits a classifier, and says by which penalty", async () => {
+    const levels = Array.from({ length: 12 }, (_, i) => (i % 2 === 0 ? 20 + i : 220 + i));
+    const bigEndian = (...numbers: number[]) => numbers.flatMap((n) => [0, 0, 0, n]);
+    const pixels = levels.flatMap((level) => Array<number>(16).fill(level));
+    await writeFile(at("p-images-idx3-ubyte"), Uint8Array.from([0, 0, 8, 3, ...bigEndian(12, 4, 4), ...pixels]));
+    const labels = levels.map((level) => (level < 128 ? 0 : 1));
+    await writeFile(at("p-labels-idx1-ubyte"), Uint8Array.from([0, 0, 8, 1, ...bigEndian(12), ...labels]));
+    const data = at("p-images-idx3-ubyte");
+    const { stdout } = await diptych([
+      ...["evaluate", "linear-probe", "--train", data, "--test", data, "--classes", "dark,light", ...model],
+    ]);
+    expect(stdout).toMatch(/^12 pictures fitted, 12 tested, 2 classes\n100\.0% {2}accuracy\n/);
+    expect(stdout).toMatch(/\nlambda \S+: 100\.0% of the held-out pictures\n$/);
+  });
+});
+
 describe("demo", () => {
   test("answers on a folder and draws the matrix that its last line names", async () => {
     const { code, stdout } = await diptych(["demo", "pictures", ...model], { cwd: folder });

@@ -5,6 +5,7 @@ import type { Picture } from "../../src/image/index.js";
 import { randomStream } from "../../src/image/index.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
 import {
+  classScores,
   createClip,
   evaluateLinearProbe,
   type Labelled,
@@ -12,7 +13,7 @@ import {
   logisticRegression,
 } from "../../src/tasks/index.js";
 import { minimise } from "../../src/tasks/lbfgs.js";
-import { probeLoss, scores, searchStrength } from "../../src/tasks/linearProbe.js";
+import { probeLoss, searchStrength } from "../../src/tasks/linearProbe.js";
 import { classificationMetrics } from "../../src/tasks/metrics.js";
 import { hasShared } from "../goldens.js";
 import { largestDifference, readJson, readTensors } from "./tensors.js";
@@ -129,7 +130,7 @@ describe("logistic regression", async () => {
       const largest = coefficients.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
       expect(largestDifference(classifier.weights.data, coefficients)).toBeLessThan(2e-3 * largest);
       expect(largestDifference(classifier.bias, intercepts)).toBeLessThan(2e-3 * largest);
-      const accuracy = (of: Labelled) => classificationMetrics(scores(classifier, of.features), of.labels).top1;
+      const accuracy = (of: Labelled) => classificationMetrics(classScores(classifier, of.features), of.labels).top1;
       expect(accuracy(unseen)).toBeCloseTo(golden.test_accuracy, 6);
       expect(accuracy(train)).toBeCloseTo(golden.train_accuracy, 6);
     });

@@ -84,7 +84,8 @@ describe("a run on eight pairs", () => {
     expect(log.map(({ step }) => step)).toEqual([...Array(40).keys()]);
     expect(log.map(({ loss }) => loss)).toEqual(first.losses);
     expect(log[4]!.learningRate).toBe(3e-3);
-    for (const { seconds, waiting, logitScale, gradientNorm } of log) {
+    for (const { seconds, waiting, logitScale, gradientNorm, truncated } of log) {
+      expect(truncated).toBe(0);
       expect(seconds).toBeGreaterThan(0);
       expect(waiting).toBeLessThanOrEqual(1);
       expect(logitScale).toBeLessThanOrEqual(100);
