@@ -25,7 +25,7 @@ export interface CurvesFigure {
 }
 
 const panelWidth = 400;
-const plot = { left: 52, right: 58, top: 36, height: 150, bottom: 32 } as const;
+const plot = { left: 52, right: 66, top: 36, height: 150, bottom: 32 } as const;
 const panelHeight = plot.top + plot.height + plot.bottom;
 const margin = 20;
 
@@ -64,9 +64,11 @@ function drawPanel({ title, series, level }: Panel): string[] {
   const atX = (x: number): number => plot.left + ((x - x0) / (x1 - x0 || 1)) * (right - plot.left);
   const atY = (y: number): number => base - ((y - y0) / (y1 - y0)) * plot.height;
 
-  const grid = ticks(y0, y1, 4).map((tick) => {
+  const heights = ticks(y0, y1, 4);
+  const labels = tickLabels(heights);
+  const grid = heights.map((tick, i) => {
     const y = coordinate(atY(tick));
-    return `<line class="rule" x1="${plot.left}" x2="${right}" y1="${y}" y2="${y}"/><text class="faint" x="${plot.left - 8}" y="${coordinate(atY(tick) + 4)}" text-anchor="end" font-size="11">${shortNumber(tick)}</text>`;
+    return `<line class="rule" x1="${plot.left}" x2="${right}" y1="${y}" y2="${y}"/><text class="faint" x="${plot.left - 8}" y="${coordinate(atY(tick) + 4)}" text-anchor="end" font-size="11">${labels[i]}</text>`;
   });
   const steps = ticks(x0, x1, 4).map(
     (tick) =>
@@ -98,6 +100,12 @@ const levelLine = ({ name }: NonNullable<Panel["level"]>, right: number, y: numb
   `<line class="mark" x1="${plot.left}" x2="${right}" y1="${coordinate(y)}" y2="${coordinate(y)}" stroke-dasharray="4 4"/>`,
   `<text class="faint" x="${right}" y="${coordinate(y - 5)}" text-anchor="end" font-size="11">${escapeXml(name)}</text>`,
 ];
+
+/** Three digits, or as many as it takes to tell neighbours apart. */
+function tickLabels(values: readonly number[]): string[] {
+  const labels = values.map(shortNumber);
+  return new Set(labels).size === labels.length ? labels : values.map(String);
+}
 
 interface LineEnd {
   readonly index: number;

@@ -58,6 +58,7 @@ export function htmlPage(title: string, parts: readonly Part[], scripts: readonl
     '<meta charset="utf-8">',
     '<meta name="viewport" content="width=device-width,initial-scale=1">',
     `<title>${escapeXml(title)}</title>`,
+    '<link rel="icon" href="data:,">', // or a browser asks the server for one
     `<style>${style}</style>`,
     "<main>",
     ...parts.map(({ id, html }) => `<section id="${id}">${html}</section>`),

@@ -60,8 +60,10 @@ const indexOfLargest = (row: readonly number[]): number =>
 function probeLabel(pairs: readonly StoryPair[], { step, similarities }: StoryProbe): string {
   const values = similarities.flat();
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  return `<b>Step ${step.toLocaleString("en")}</b>: ${rightAnswers(pairs, similarities)} of ${pairs.length} pictures find their caption; cosines from ${low.toFixed(2)} to ${high.toFixed(2)}`;
+  return `<b>Step ${step.toLocaleString("en")}</b>: ${rightAnswers(pairs, similarities)} of ${pairs.length} pictures find their caption; cosines from ${cosine(low)} to ${cosine(high)}`;
 }
+
+const cosine = (value: number): string => value.toFixed(2).replace("-", "−");
 
 /** 0 for the least alike pair of the matrix, 1 for the most. */
 function strengths(similarities: StoryProbe["similarities"]): number[][] {

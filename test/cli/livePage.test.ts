@@ -1,7 +1,9 @@
+import { existsSync } from "node:fs";
 import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { chromium } from "playwright-core";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type LivePage, parsePort, serveLivePage } from "../../src/cli/livePage.js";
 import type { StoryProbe, StoryStep } from "../../src/report/index.js";
@@ -88,6 +90,44 @@ test("parts are sent again when the run's files grow, the last state when it end
   await ended;
   page = await serveLivePage(folder, 0);
 });
+
+const browser = process.env.DIPTYCH_CHROMIUM ?? "/usr/bin/chromium";
+test.skipIf(!existsSync(browser))(
+  "in Chromium the page follows the run, and its slider goes back to an earlier step",
+  async () => {
+    await writeFile(
+      path.join(folder, "probe.json"),
+      JSON.stringify(["a", "b"].map((caption) => ({ caption, picture: "" }))),
+    );
+    await write("probe.jsonl", probe);
+    const chrome = await chromium.launch({
+      executablePath: browser,
+      args: ["--no-sandbox", "--disable-dev-shm-usage"],
+    });
+    try {
+      const tab = await chrome.newPage();
+      const problems: string[] = [];
+      tab
+        .on("console", (message) => problems.push(message.text()))
+        .on("pageerror", ({ message }) => problems.push(message));
+      await tab.goto(page.url);
+      await write("log.jsonl", step(2));
+      await write("probe.jsonl", { step: 20, similarities: [[0.9, 0], [0, 0.9]] }); // biome-ignore format: a matrix
+      await tab.getByText("step 3 of 10").waitFor();
+      await tab.getByText("2 of 2 pictures").waitFor();
+      const wrong = () => tab.locator(".cellframe.wrong").count();
+      expect([await wrong(), await tab.locator(".pairs .first").count()]).toEqual([0, 2]);
+      await tab.locator("#probe-slider").fill("0");
+      await tab.getByText("1 of 2 pictures").waitFor();
+      expect([await wrong(), await tab.locator(".pairs .first").count()]).toEqual([1, 1]);
+      await tab.locator("[data-probe='1']").click();
+      await tab.getByText("2 of 2 pictures").waitFor();
+      expect(problems).toEqual([]);
+    } finally {
+      await chrome.close();
+    }
+  },
+);
 
 test("half a line waits for its other half, and a log cut by a resumed run is read anew", async () => {
   const stream = events();
