@@ -1,4 +1,5 @@
 /** @file The runtime in Node: ONNX Runtime's native library, kernels on all cores. */
+import "./telemetry.js"; // before the library that it silences
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
