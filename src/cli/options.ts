@@ -2,18 +2,25 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type Checkpoint, loadCheckpoint } from "../checkpoint/node.js";
 import { type Activation, activationSchema } from "../clip/index.js";
+import { type Device, deviceNames } from "../runtime/index.js";
 import type { Clip } from "../tasks/index.js";
 import { type LoadClipOptions, loadClip } from "../tasks/node.js";
 import { defaultModel } from "./defaultModel.js";
 import { withDownloadBar } from "./downloadBar.js";
+import { notice } from "./output.js";
 import { threadsHere } from "./ranks.js";
 
-export interface ModelOptions {
+export interface DeviceOptions {
+  readonly device: Device;
+  readonly cpuFallback?: true;
+}
+
+export interface ModelOptions extends DeviceOptions {
   readonly model: string;
   readonly activation?: Activation;
 }
 
-/** A command that answers with a model: `--model`, `--activation`, `--json`. */
+/** A command that answers with a model: `--model`, `--activation`, `--device`, `--json`. */
 export function modelCommand(name: string): Command {
   return new Command(name)
     .addOption(
@@ -23,11 +30,28 @@ export function modelCommand(name: string): Command {
       ),
     )
     .addOption(activationOption())
+    .addOption(deviceOption())
+    .addOption(cpuFallbackOption())
     .option("--json", "print one JSON document");
 }
 
 export const activationOption = (): Option =>
   new Option("--activation <name>", "for weights that do not say it themselves").choices(activationSchema.options);
+
+export const deviceOption = (): Option =>
+  new Option("--device <name>", "what computes").choices(deviceNames).default("cpu");
+
+export const cpuFallbackOption = (): Option =>
+  new Option("--cpu-fallback", "let the CPU do what the device cannot, and say what that is; else it is an error");
+
+/** The runtime's part of the options. */
+export const runtimeOptions = ({ device, cpuFallback }: DeviceOptions) => ({
+  threads: threadsHere(),
+  device,
+  ...(cpuFallback && {
+    onCpuFallback: (operators: readonly string[]) => notice(`on the CPU instead of ${device}: ${operators.join(", ")}`),
+  }),
+});
 
 /** The checkpoint as its files say it is, downloaded first where a published name is given. */
 export function openCheckpoint(given: string, activation: Activation | undefined): Promise<Checkpoint> {
@@ -42,8 +66,9 @@ export async function withClip(
 ): Promise<void> {
   const activation = options.activation && { activation: options.activation };
   const clip = await withDownloadBar((shown) =>
-    loadClip(options.model, { threads: threadsHere(), ...activation, ...shown, ...more }),
+    loadClip(options.model, { ...runtimeOptions(options), ...activation, ...shown, ...more }),
   );
+  if (options.device !== "cpu") notice(`computing on ${options.device}`);
   try {
     await use(clip);
   } finally {

@@ -16,11 +16,12 @@ import {
   watchRun,
 } from "../train/index.js";
 import { parsePort, serveLivePage } from "./livePage.js";
+import { cpuFallbackOption, type DeviceOptions, deviceOption, runtimeOptions } from "./options.js";
 import { notice, percent, print, printJson } from "./output.js";
 import { threadsHere, withRanks } from "./ranks.js";
 import { addRecipeFlags, withFlags } from "./recipeFlags.js";
 
-interface Options {
+interface Options extends DeviceOptions {
   readonly out: string;
   readonly resume?: true;
   readonly json?: true;
@@ -37,6 +38,8 @@ export function trainCommand(): Command {
     .requiredOption("-o, --out <folder>", "the run's folder: checkpoints and log.jsonl")
     .option("--resume", "go on from the newest checkpoint in the run's folder")
     .option("--json", "print one JSON document a step")
+    .addOption(deviceOption())
+    .addOption(cpuFallbackOption())
     .option("--watch [port]", "serve a page on this machine that shows how the run goes (port 6060)")
     .addHelpText(
       "after",
@@ -60,6 +63,8 @@ Examples:
         const watched = options.watch !== undefined && isFirst;
         const page = watched ? await serveLivePage(options.out, parsePort(options.watch)) : null;
         if (page) notice(`${page.url} shows the run`);
+        const runtime = nodeRuntime(runtimeOptions(options));
+        if (isFirst) notice(`computing on ${runtime.name}`);
         const pool = createPicturePool(threadsHere());
         const stop = new AbortController();
         const interrupt = () => {
@@ -72,7 +77,7 @@ Examples:
           const result = await train(recipe, {
             out: options.out,
             base,
-            runtime: nodeRuntime({ threads: threadsHere() }),
+            runtime,
             pool,
             ranks,
             resume: options.resume ?? false,

@@ -8,23 +8,20 @@ type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor">;
 /** Compiles graphs into sessions with these options. */
 export const onnxRuntime = (ort: OrtModule, name: string, options: Ort.InferenceSession.SessionOptions): Runtime => ({
   name,
-  compile: (outputs, { constants } = {}) =>
-    openProgram(ort, onnxModel(simplify(outputs), { form: "fast", ...(constants && { constants }) }), options),
+  async compile(outputs, { constants } = {}) {
+    const model = onnxModel(simplify(outputs), { form: "fast", ...(constants && { constants }) });
+    return openProgram(ort, await ort.InferenceSession.create(model, options));
+  },
 });
 
-/** The program that the bytes of an ONNX model describe. */
-export async function openProgram(
-  ort: OrtModule,
-  model: Uint8Array,
-  options: Ort.InferenceSession.SessionOptions,
-): Promise<Program> {
+/** A session as a program, which ends it. */
+export function openProgram(ort: OrtModule, session: Ort.InferenceSession): Program {
   const toOrt = ({ data, shape }: TensorData): Ort.Tensor => {
     if (data instanceof Float32Array) return new ort.Tensor("float32", data, shape);
     if (data instanceof Int32Array) return new ort.Tensor("int32", data, shape);
     if (data instanceof BigInt64Array) return new ort.Tensor("int64", data, shape);
     return new ort.Tensor("uint8", data, shape);
   };
-  const session = await ort.InferenceSession.create(model, options);
   const declared = new Set(session.inputNames);
   return {
     async run(feeds, into = {}) {

@@ -2,13 +2,11 @@
 import { availableParallelism } from "node:os";
 import { type Checkpoint, type HubOptions, type LoadOptions, loadCheckpoint } from "../checkpoint/node.js";
 import { createPicturePool } from "../image/node.js";
-import { laneRuntime, nodeRuntime } from "../runtime/node.js";
+import { laneRuntime, type NodeRuntimeOptions, nodeRuntime } from "../runtime/node.js";
 import { loadClipTokenizer } from "../tokenizer/node.js";
 import { type Clip, createClip, type PictureSource } from "./clip.js";
 
-export interface LoadClipOptions extends LoadOptions, HubOptions {
-  /** Threads of the model; as many as there are cores. */
-  readonly threads?: number;
+export interface LoadClipOptions extends LoadOptions, HubOptions, NodeRuntimeOptions {
   /** false leaves out the picture tower's last map, as linear probes want it; texts have no embeddings then. */
   readonly projection?: false;
 }
@@ -20,14 +18,15 @@ export interface LoadClipOptions extends LoadOptions, HubOptions {
  */
 export async function loadClip(
   name: string,
-  { threads = availableParallelism(), projection, ...options }: LoadClipOptions = {},
+  { threads = availableParallelism(), device = "cpu", onCpuFallback, projection, ...options }: LoadClipOptions = {},
 ): Promise<Clip> {
   const read = await withClipTokenizer(await loadCheckpoint(name, options));
   const checkpoint = projection === false ? withoutProjection(read) : read;
+  const runtime = nodeRuntime({ threads, device, ...(onCpuFallback && { onCpuFallback }) });
   const towerBytes = bytesOf(checkpoint, "visual.");
   const lanes = Math.min(threads, Math.floor(laneMemory / towerBytes));
-  const crowd = lanes > 1 ? laneRuntime(lanes, Math.floor(threads / lanes)) : undefined;
-  return createClip(checkpoint, nodeRuntime({ threads }), pooledPictures(), crowd);
+  const crowd = device === "cpu" && lanes > 1 ? laneRuntime(lanes, Math.floor(threads / lanes)) : undefined;
+  return createClip(checkpoint, runtime, pooledPictures(), crowd);
 }
 
 /** Bytes that copies of the picture tower's weights may take. */
