@@ -59,6 +59,11 @@ export interface TowerOptions extends ParametersOptions {
 
 export interface ModelOptions extends TowerOptions {
   readonly length?: Dim;
+  /**
+   * The text tower runs on so many texts after another, inputs `ids 0`, `ids 1`, … in place of `ids`, each as long as its
+   * own longest text: of texts in the order of their lengths, few tokens are padding. The batch must be a number.
+   */
+  readonly textsAtATime?: number | undefined;
   /** CLIP's loss unless given. A teacher's embeddings are the inputs `teacher_image` and `teacher_text`. */
   readonly objective?: Objective;
 }
@@ -71,6 +76,24 @@ function imagesInPortions(config: ClipConfig, p: Parameters, options: TowerOptio
     encodeImage(config, p, some, kept[i]),
   );
   return concat(features, 0);
+}
+
+function textsInPortions(config: ClipConfig, p: Parameters, options: ModelOptions): Tensor {
+  const { batch = "B", length = textLength(config), textsAtATime } = options;
+  if (textsAtATime === undefined || typeof batch !== "number") {
+    return encodeText(config, p, input("ids", [batch, length], "int32"));
+  }
+  const starts = Array.from({ length: Math.ceil(batch / textsAtATime) }, (_, i) => i * textsAtATime);
+  const portion = (start: number, i: number): Tensor =>
+    input(
+      `ids ${i}`,
+      [Math.min(textsAtATime, batch - start), typeof length === "number" ? length : `${length}${i}`],
+      "int32",
+    );
+  return concat(
+    starts.map((start, i) => encodeText(config, p, portion(start, i))),
+    0,
+  );
 }
 
 /** One tower in training: its parameters, and features of unit length `[B, E]`. */
@@ -94,10 +117,10 @@ export function textTower(config: ClipConfig, { batch = "B", ...options }: Tower
 
 /** The whole model on B pairs: inputs `pixels`, `ids`, `group`; everything that training and its tests ask for. */
 export function contrastiveModel(config: ClipConfig, options: ModelOptions = {}) {
-  const { batch = "B", length = textLength(config), objective = clipObjective } = options;
+  const { batch = "B", objective = clipObjective } = options;
   const parameters = Parameters.root(options);
   const imageFeatures = imagesInPortions(config, parameters, options);
-  const textFeatures = encodeText(config, parameters, input("ids", [batch, length], "int32"));
+  const textFeatures = textsInPortions(config, parameters, options);
   const scaled = similarity(imageFeatures, textFeatures, parameters.get("logit_scale", []));
   const logits = config.logitBias ? add(scaled, parameters.get("logit_bias", [])) : scaled;
   const group = input("group", [batch], "int32");

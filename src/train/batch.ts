@@ -61,7 +61,8 @@ export function microBatches(batch: TrainingBatch, most: number): TrainingBatch[
     const [from, to] = [i * most, Math.min((i + 1) * most, batch.size)];
     const rows = <T extends Float32Array | Int32Array>(all: T) =>
       all.subarray((all.length / batch.size) * from, (all.length / batch.size) * to) as T;
-    const length = batch.lengths ? Math.max(...rows(batch.lengths)) : batch.length;
+    const longest = batch.lengths ? Math.max(...rows(batch.lengths)) : batch.length;
+    const length = Math.min(Math.ceil(longest / 4) * 4, batch.length); // few shapes, of which the runtime keeps plans
     return {
       pixels: rows(batch.pixels),
       ids: cutRows(rows(batch.ids), batch.length, length),

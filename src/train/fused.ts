@@ -1,7 +1,8 @@
 /** @file A batch's loss and gradients in one program: the fastest way, for one process and a batch whose activations fit. */
 import { contrastiveModel, cosines, l2Normalise } from "../clip/index.js";
 import { argMax, gradient, share, sum } from "../graph/index.js";
-import { teacherOf, towerFeeds } from "./batch.js";
+import type { TensorData } from "../runtime/index.js";
+import { microBatches, type TrainingBatch, teacherOf, towerFeeds } from "./batch.js";
 import {
   averageOutputs,
   averagesOf,
@@ -12,6 +13,9 @@ import {
   rightRows,
 } from "./differentiate.js";
 
+/** Of texts in the order of their lengths, so many are about equally long, and enough to fill the matrix products. */
+const textsAtATime = 32;
+
 export async function createFused(model: Model, batch: number): Promise<Differentiator> {
   const { config, objective, learning } = model;
   const graph = contrastiveModel(config, {
@@ -20,6 +24,7 @@ export async function createFused(model: Model, batch: number): Promise<Differen
     objective,
     ...learning,
     imagesAtATime: portionOf(config),
+    textsAtATime,
   });
   const [images, texts] = [l2Normalise(graph.imageFeatures), l2Normalise(graph.textFeatures)];
   const outputs = share({
@@ -44,7 +49,8 @@ export async function createFused(model: Model, batch: number): Promise<Differen
       const results = await program.run(
         {
           ...parameters,
-          ...towerFeeds(config, pairs),
+          pixels: towerFeeds(config, pairs).pixels,
+          ...textFeeds(pairs),
           group: { data: group, shape: [size] },
           ...(teacher && { teacher_image: teacher.image, teacher_text: teacher.text }),
         },
@@ -62,3 +68,11 @@ export async function createFused(model: Model, batch: number): Promise<Differen
     dispose: () => program.dispose(),
   };
 }
+
+const textFeeds = (pairs: TrainingBatch): Record<string, TensorData> =>
+  Object.fromEntries(
+    microBatches(pairs, textsAtATime).map(({ ids, size, length }, i) => [
+      `ids ${i}`,
+      { data: ids, shape: [size, length] },
+    ]),
+  );
