@@ -24,7 +24,7 @@ p{margin:0}.quiet{color:var(--faint)}.small{font-size:13px}
 .lost .live::before{background:var(--faint)}
 .tiles{display:grid;grid-template-columns:repeat(8,1fr);gap:10px;margin-top:20px}
 .tile{padding:12px 14px}.tile b{display:block;font-size:22px;line-height:1.25;font-weight:600;white-space:nowrap}.tile span{display:block;font-size:12px;line-height:1.35;color:var(--faint)}
-.remark{padding:12px 16px;border-left:4px solid var(--faint)}.remark+.remark{margin-top:10px}
+.tilenote{margin-top:8px}.remark{padding:12px 16px;border-left:4px solid var(--faint)}.remark+.remark{margin-top:10px}
 .remark.warning{border-left-color:var(--warn)}.remark.error{border-left-color:var(--bad)}
 .remark b{font-weight:600}.remark small{float:right;margin-left:12px;color:var(--faint)}
 .curves{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:12px}

@@ -5,7 +5,7 @@
 import { type Panel, panelSvg } from "./curves.js";
 import { htmlPage, type Part } from "./html.js";
 import { otherCosine, ownCosine, probeAccuracy, probePart, probeScript } from "./probe.js";
-import type { RunStory, StoryProbe, StoryRemark, StoryStep } from "./story.js";
+import type { RunStory, StoryProbe, StoryRemark, StoryStep, StoryValidation } from "./story.js";
 import { escapeXml, shortNumber } from "./svg.js";
 
 /** A file that stands for itself: no picture, font or script lies elsewhere. */
@@ -30,10 +30,20 @@ events.onmessage=({data})=>{const {id,html}=JSON.parse(data);document.getElement
 events.onopen=()=>document.body.classList.remove("lost");
 events.onerror=()=>document.body.classList.add("lost");`;
 
+function bestValidation(validations: RunStory["validations"]): string {
+  const recall = ({ textToImage, imageToText }: StoryValidation): number =>
+    (textToImage["recall@1"] + imageToText["recall@1"]) / 2;
+  const [first, ...others] = validations;
+  if (!first) return "";
+  const best = others.reduce((a, b) => (recall(b) > recall(a) ? b : a), first);
+  const [pictures, texts] = [best.textToImage, best.imageToText].map((found) => percent(found["recall@1"]));
+  return ` Held-out pairs at their best, behind step ${grouped(best.step + 1)}: recall@1 ${pictures} of pictures by text, ${texts} of texts by picture.`;
+}
+
 /** Tiles are means over so many steps; single batches jump. */
 const recent = 20;
 
-function head({ name, state, steps, recipe }: RunStory): string {
+function head({ name, state, steps, recipe, validations }: RunStory): string {
   const last = steps.at(-1);
   const title = `<h1>${escapeXml(name)}</h1>`;
   if (!last) return `${title}<p class="quiet">No step has been logged yet.</p>`;
@@ -50,6 +60,7 @@ function head({ name, state, steps, recipe }: RunStory): string {
     `<p class="quiet"><span${state === "running" ? ' class="live"' : ""}>${state}</span> · ${line.join(" · ")}</p>`,
     `<div class="bar"><i style="width:${((100 * (last.step + 1)) / last.steps).toFixed(2)}%"></i></div>`,
     tiles(steps, recipe),
+    `<p class="quiet small tilenote">Means of the last ${Math.min(recent, steps.length)} steps.${bestValidation(validations)}</p>`,
   ].join("\n");
 }
 

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -7,6 +7,7 @@ import { chromium } from "playwright-core";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type LivePage, parsePort, serveLivePage } from "../../src/cli/livePage.js";
 import type { StoryProbe, StoryStep } from "../../src/report/index.js";
+import { recipe, writePairs } from "../train/pairs.js";
 import { diptych } from "./run.js";
 
 let folder: string;
@@ -154,6 +155,26 @@ test("a port that is taken, and one that is none, are named", async () => {
   expect(parsePort("8000")).toBe(8000);
   expect(() => parsePort("recipe.json")).toThrow(/"recipe.json" is no port/);
   expect(() => parsePort("70000")).toThrow(/no port/);
+});
+
+test("diptych train --watch tells the page's address and leaves what is watched by", async () => {
+  const data = path.join(folder, "data");
+  await writePairs(data);
+  const given = { ...recipe({ epochs: 2 }), data: { table: "captions.csv" } };
+  await writeFile(path.join(data, "recipe.json"), JSON.stringify(given));
+  const train = (out: string, port: string) =>
+    diptych(["train", path.join(data, "recipe.json"), "--out", path.join(folder, out), "--watch", port]);
+  expect(await train("run", "0")).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(/http:\/\/127\.0\.0\.1:\d+\/ shows the run/),
+  });
+  const left = await readdir(path.join(folder, "run"));
+  expect(left).toEqual(expect.arrayContaining(["probe.json", "probe.jsonl", "recipe.json", "tensorboard"]));
+  const taken = new URL(page.url).port;
+  expect(await train("other", taken)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(`Port ${taken} is taken.`),
+  });
 });
 
 test("diptych report writes the page, and says what is no run", async () => {

@@ -173,6 +173,12 @@ describe("a run's page", () => {
     expect(html("probe", story("another", ""))).toContain("step 0<br>2 of 2");
   });
 
+  test("sums up the last steps and the best validation", () => {
+    const head = html("head", story("one", ""));
+    expect(head).toContain("Means of the last 20 steps.");
+    expect(head).toContain("behind step 51: recall@1 50% of pictures by text, 30% of texts by picture");
+  });
+
   test("of a run that has not begun says so", () => {
     const page = reportPage({
       name: "new",

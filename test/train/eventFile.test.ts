@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
@@ -65,8 +65,10 @@ describe("an event file", () => {
 
   const python = process.env.DIPTYCH_BENCH_PYTHON;
   test.skipIf(!python || !process.env.DIPTYCH_SLOW)(
-    "is read by TensorBoard, a resumed series without duplicates",
-    () => {
+    "is read by TensorBoard, a resumed series without duplicates, also behind one that was killed",
+    async () => {
+      const [killed] = (await readdir(folder)).sort();
+      await appendFile(path.join(folder, killed!), frameRecord(Uint8Array.of(1, 2, 3)).subarray(0, 14)); // in mid-write
       const script = `
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
