@@ -70,11 +70,10 @@ export function contrastiveLoss(
   );
 }
 
-/** The teacher's embeddings as unit vectors: inputs `teacher_image` and `teacher_text`. Their width may be open. */
-export const teacherInput = (side: "image" | "text", batch: Dim, width: Dim): Tensor =>
-  l2Normalise(input(`teacher_${side}`, [batch, width]));
-
-/** Everything that a batch is judged by, a scalar: the contrastive loss, and the distance from a teacher. */
+/**
+ * Everything that a batch is judged by, a scalar: the contrastive loss, and the distance from a teacher, whose embeddings
+ * are the inputs `teacher_image` and `teacher_text`, `[N, W]`.
+ */
 export function batchLoss(
   batch: { readonly [K in "imageFeatures" | "textFeatures" | "logits" | "group"]: Tensor },
   objective: Objective,
@@ -83,9 +82,9 @@ export function batchLoss(
   const { distillation } = objective;
   if (!distillation) return contrastiveLoss(logits, group, objective);
   const [size, width] = imageFeatures.shape as readonly [Dim, Dim];
-  const [image, text] = (["image", "text"] as const).map((side) =>
-    teacherInput(side, size, distillation.features ? width : "W"),
-  ) as [Tensor, Tensor];
+  const teacher = (side: "image" | "text") =>
+    l2Normalise(input(`teacher_${side}`, [size, distillation.features ? width : "W"]));
+  const [image, text] = [teacher("image"), teacher("text")];
   const loss = contrastiveLoss(logits, group, objective, div(cosines(image, text), distillation.temperature));
   if (!distillation.features) return loss;
   const pairs = rowCount(group);

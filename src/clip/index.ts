@@ -15,13 +15,13 @@ export {
   vitSchema,
 } from "./config.js";
 export {
+  batchLoss,
   contrastiveLoss,
   cosines,
   featureDistance,
   l2Normalise,
   samePairs,
   similarity,
-  teacherInput,
 } from "./contrastive.js";
 export { initialise } from "./initialise.js";
 export { layerNorm, linear, transformer } from "./layers.js";

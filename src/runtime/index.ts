@@ -28,6 +28,11 @@ export interface Program {
 export interface CompileOptions {
   /** Inputs that never change (the weights, at inference): bound into the program, so that the kernels may pre-pack them. */
   readonly constants?: ReadonlyMap<string, TensorData>;
+  /**
+   * Memory for what lies between inputs and outputs is given back after every run, for programs so large that what they
+   * hold for the next run would be missed. Kept unless given: that is faster.
+   */
+  readonly givesBack?: boolean;
 }
 
 export interface Runtime {

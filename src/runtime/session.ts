@@ -8,9 +8,10 @@ type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor">;
 /** Compiles graphs into sessions with these options. */
 export const onnxRuntime = (ort: OrtModule, name: string, options: Ort.InferenceSession.SessionOptions): Runtime => ({
   name,
-  async compile(outputs, { constants } = {}) {
+  async compile(outputs, { constants, givesBack = false } = {}) {
     const model = onnxModel(simplify(outputs), { form: "fast", ...(constants && { constants }) });
-    return openProgram(ort, await ort.InferenceSession.create(model, options));
+    const session = await ort.InferenceSession.create(model, { ...options, enableCpuMemArena: !givesBack });
+    return openProgram(ort, session);
   },
 });
 

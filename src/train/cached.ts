@@ -8,7 +8,7 @@
  * step, by the mean over micro-batches and ranks.
  */
 import { imageTower, type Tower, textTower } from "../clip/index.js";
-import { add, type Dim, gradient, input, share } from "../graph/index.js";
+import { add, gradient, input, share, type Tensor } from "../graph/index.js";
 import type { Program, TensorData } from "../runtime/index.js";
 import { type Layout, partsOf } from "./arena.js";
 import { microBatches, type TrainingBatch, teacherOf, towerFeeds } from "./batch.js";
@@ -24,19 +24,27 @@ interface TowerPrograms {
   readonly backward: Program | null;
 }
 
-async function compileTower({ config, compile }: Model, tower: Tower, batch: Dim): Promise<TowerPrograms> {
-  const outputs = share({ features: tower.features, ...averageOutputs(tower.parameters.statistics()) });
-  const encode = await compile(outputs);
+/** A tower's two graphs. */
+export function towerGraphs(tower: Tower) {
+  const encode = share({ features: tower.features, ...averageOutputs(tower.parameters.statistics()) });
+  const features = encode.features!;
   const learned = [...tower.parameters.learned()];
-  if (learned.length === 0) return { encode, backward: null };
-  const upstream = input("upstream", [batch, config.embedSize]);
   const found = gradient(
-    outputs.features!,
+    features,
     learned.map(([, tensor]) => tensor),
-    upstream,
+    input("upstream", features.shape),
   );
-  const sums = learned.map(([name, { shape }], i) => [`d ${name}`, add(input(`sofar ${name}`, shape), found[i]!)]);
-  return { encode, backward: await compile(Object.fromEntries(sums)) };
+  const backward = learned.map(([name, { shape }], i) => [`d ${name}`, add(input(`sofar ${name}`, shape), found[i]!)]);
+  return { encode, backward: Object.fromEntries(backward) as Record<string, Tensor> };
+}
+
+async function compileTower({ compile }: Model, tower: Tower): Promise<TowerPrograms> {
+  const { encode, backward } = towerGraphs(tower);
+  const learns = Object.keys(backward).length > 0;
+  return {
+    encode: await compile(encode, { givesBack: true }),
+    backward: learns ? await compile(backward, { givesBack: true }) : null,
+  };
 }
 
 /** @param microBatch pairs whose activations are in memory at once */
@@ -49,13 +57,13 @@ export async function createCached(
   const { config, learning } = model;
   const { embedSize } = config;
   const options = { training: true, ...learning };
-  const text = await compileTower(model, textTower(config, options), "B");
+  const text = await compileTower(model, textTower(config, options));
   const imageBySize = new Map<number, TowerPrograms>();
   const programsFor = async ({ size }: TrainingBatch): Promise<Sides<TowerPrograms>> => {
     const known = imageBySize.get(size);
     if (known) return { image: known, text };
     const tower = imageTower(config, { ...options, batch: size, imagesAtATime: portionOf(config) });
-    const image = await compileTower(model, tower, size);
+    const image = await compileTower(model, tower);
     imageBySize.set(size, image);
     return { image, text };
   };

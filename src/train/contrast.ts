@@ -13,9 +13,6 @@ import type { TensorData } from "../runtime/index.js";
 import { type BatchReport, type Model, meanCosine, rightRows } from "./differentiate.js";
 import type { Ranks } from "./ranks.js";
 
-/** Logits of a block; a handful of arrays of that size are in memory at once. */
-const logitsAtOnce = 1 << 21;
-
 /** Something of the pictures and something of the texts. */
 export type Sides<T> = { readonly [side in "image" | "text"]: T };
 const eachSide = async <T>(of: (side: keyof Sides<T>) => Promise<T>): Promise<Sides<T>> => ({
@@ -85,12 +82,13 @@ function blockGraphs({ config, objective }: Model) {
   };
 }
 
-export async function createContrast(model: Model, ranks: Ranks): Promise<Contrast> {
+/** @param logitsAtOnce most logits of a block; a handful of arrays of that size are in memory at once */
+export async function createContrast(model: Model, ranks: Ranks, logitsAtOnce = 1 << 21): Promise<Contrast> {
   const { embedSize } = model.config;
   const graphs = blockGraphs(model);
   const [sumsProgram, slopesProgram] = [
-    await model.runtime.compile(graphs.sums),
-    await model.runtime.compile(graphs.slopes),
+    await model.runtime.compile(graphs.sums, { givesBack: true }),
+    await model.runtime.compile(graphs.slopes, { givesBack: true }),
   ];
   const scalars = Object.fromEntries([...model.parameters].filter(([name]) => /^logit_(scale|bias)$/.test(name)));
 

@@ -4,7 +4,7 @@
  */
 import type { ClipConfig, ModelOptions, Objective } from "../clip/index.js";
 import type { Tensor } from "../graph/index.js";
-import type { Program, Runtime, TensorData } from "../runtime/index.js";
+import type { CompileOptions, Program, Runtime, TensorData } from "../runtime/index.js";
 import type { Views } from "./arena.js";
 import type { TrainingBatch } from "./batch.js";
 
@@ -21,7 +21,7 @@ export interface Model {
   readonly arena: Float32Array;
   readonly runtime: Runtime;
   /** Compiles what holds a tower, in the precision asked for. */
-  compile(outputs: Readonly<Record<string, Tensor>>): Promise<Program>;
+  compile(outputs: Readonly<Record<string, Tensor>>, options?: CompileOptions): Promise<Program>;
 }
 
 /** What a batch says before it is learned from. */

@@ -106,7 +106,8 @@ export class Trainer {
       gradients: arenaViews(layout, gradients),
       arena: gradients,
       runtime,
-      compile: async (outputs) => runtime.compile(await withPrecision(precision, outputs, views.keys(), runtime)),
+      compile: async (outputs, how) =>
+        runtime.compile(await withPrecision(precision, outputs, views.keys(), runtime), how),
     };
     const share = options.batchSize / ranks.size;
     const { microBatch = share } = options;

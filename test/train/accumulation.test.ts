@@ -13,7 +13,12 @@ const runtime = nodeRuntime({ threads: 1 });
 const adamw = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2, clipNorm: 1 };
 const batchSize = 8;
 
-const vit: ClipConfig = { ...presets["ViT-test"], text: { ...presets["ViT-test"].text, vocabularySize: 60 } };
+const { image: imageTower, text: textTower, ...sizes } = presets["ViT-test"];
+const vit: ClipConfig = {
+  ...sizes,
+  image: { ...imageTower, layers: 1 } as ClipConfig["image"],
+  text: { ...textTower, layers: 1, vocabularySize: 60 },
+};
 const sigmoidVit: ClipConfig = { ...vit, logitBias: true };
 const resnet: ClipConfig = {
   ...vit,
@@ -85,7 +90,7 @@ function learn(config: ClipConfig, options: Partial<TrainerOptions> = {}, ranks 
 
 function expectSame(actual: Learned, expected: Learned): void {
   for (const [name, value] of Object.entries(expected.report)) {
-    expect(Math.abs(actual.report[name]! - value), name).toBeLessThanOrEqual(1e-5 * Math.abs(value));
+    expect(Math.abs(actual.report[name]! - value), name).toBeLessThan(1e-5 * Math.max(Math.abs(value), 0.1));
   }
   const largest = expected.gradients.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   expect(largestDifference(actual.gradients, expected.gradients) / largest, "gradients").toBeLessThan(1e-5);
@@ -104,7 +109,6 @@ const objectives: readonly [string, ClipConfig, Partial<TrainerOptions>][] = [
 const divisions: readonly (readonly [number, number])[] = [
   [1, 4],
   [1, 2],
-  [1, 3],
   [2, 4],
   [4, 2],
   [2, 3],
