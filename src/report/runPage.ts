@@ -115,6 +115,10 @@ function curves({ steps, recipe, validations, pairs, probes }: RunStory): string
     name,
     points: validations.map((validation) => [validation.step, validation[direction]["recall@1"]] as const),
   });
+  const found: Panel = {
+    title: "probe pictures that find their caption",
+    series: [probed("probe", (probe) => probeAccuracy(pairs, probe))],
+  };
   const heldOut: Panel = {
     title: "recall@1 on held-out pairs",
     series: [validated("pictures", "textToImage"), validated("texts", "imageToText")],
@@ -127,15 +131,11 @@ function curves({ steps, recipe, validations, pairs, probes }: RunStory): string
     { title: "learning rate", series: [series("rate", "learningRate")] },
     { title: "pairs a second", series: [series("speed", "pairsPerSecond")] },
     { title: "share of time waiting for data", series: [series("waiting", "waiting")] },
-    {
-      title: "probe pictures that find their caption",
-      series: [probed("probe", (probe) => probeAccuracy(pairs, probe))],
-    },
+    validations.length > 0 ? heldOut : found,
     {
       title: "probe’s mean cosines",
       series: [probed("pairs", ownCosine), probed("others", otherCosine)],
     },
-    ...(validations.length > 0 ? [heldOut] : []),
   ];
   return `<h2>Curves</h2><div class="curves">${panels.map((panel) => `<div class="card">${panelSvg(panel)}</div>`).join("")}</div>`;
 }

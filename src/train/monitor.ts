@@ -4,7 +4,7 @@
  */
 import type { Batch } from "../data/index.js";
 import type { TrainingBatch } from "./batch.js";
-import { type Moment, type Remark, type RunFacts, type Seen, windowSize } from "./remark.js";
+import { type Moment, type Recalls, type Remark, type RunFacts, type Seen, windowSize } from "./remark.js";
 import { rules } from "./rules.js";
 
 /** Steps without a finding after which a rule may speak again. */
@@ -13,13 +13,13 @@ const quietSteps = 100;
 export interface Monitor {
   /** What there is to say behind this step. */
   step(moment: Moment): Remark[];
-  validated(validation: Seen["validations"][number]): void;
+  validated(recalls: Recalls): void;
 }
 
 /** @param said remarks of the run before it was resumed: they are not repeated. */
 export function createMonitor(run: RunFacts, said: readonly Pick<Remark, "code" | "step">[] = []): Monitor {
   const window: Moment[] = [];
-  const validations: Seen["validations"][number][] = [];
+  const validations: Recalls[] = [];
   const foundAt = new Map(said.map(({ code, step }) => [code, step]));
   return {
     step(moment) {
@@ -32,8 +32,8 @@ export function createMonitor(run: RunFacts, said: readonly Pick<Remark, "code" 
         return before === undefined || step - before > quietSteps;
       });
     },
-    validated(validation) {
-      validations.push(validation);
+    validated(recalls) {
+      validations.push(recalls);
     },
   };
 }

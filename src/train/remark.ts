@@ -38,7 +38,6 @@ export interface Moment extends StepReport {
 export interface RunFacts {
   readonly batchSize: number;
   readonly pairs: number;
-  readonly epochs: number;
   /** Peak. */
   readonly learningRate: number;
   /** Steps. */
@@ -50,13 +49,15 @@ export interface RunFacts {
   readonly fineTuning: boolean;
 }
 
+export type Recalls = Pick<Validation, "step" | "textToImage" | "imageToText">;
+
 /** All that a rule may look at. */
 export interface Seen {
   readonly run: RunFacts;
   /** The last steps, at most `windowSize`, the newest last. */
   readonly window: readonly Moment[];
   /** All, the newest last. */
-  readonly validations: readonly Pick<Validation, "step" | "textToImage" | "imageToText">[];
+  readonly validations: readonly Recalls[];
 }
 
 /** Long enough that one odd batch decides nothing, short enough to speak early. */

@@ -52,7 +52,6 @@ export const watchRun =
 const factsOf = ({ recipe, config, plan }: OpenRun): RunFacts => ({
   ...recipe,
   pairs: plan.pairs,
-  epochs: (plan.steps * recipe.batchSize) / plan.pairs,
   softmax: (recipe.loss ?? defaultLoss(config)).kind === "softmax" && recipe.distillation === undefined,
   fineTuning: recipe.from !== undefined && recipe.lora === undefined,
 });

@@ -107,7 +107,6 @@ describe("a run that goes well", () => {
   const facts: RunFacts = {
     batchSize: 128,
     pairs: 25_000,
-    epochs: 15,
     learningRate: 1e-3,
     warmup: 300,
     clipNorm: 1,
