@@ -81,8 +81,7 @@ function parsed(text: string, types: Field["types"]): unknown {
 function setAt(target: object, [key, ...rest]: readonly string[], value: unknown): void {
   if (key === undefined) return;
   const inner: unknown = Object.getOwnPropertyDescriptor(target, key)?.value;
-  const isObject = typeof inner === "object" && inner !== null && !Array.isArray(inner);
-  const next = rest.length === 0 ? value : isObject ? inner : {};
-  Object.assign(target, { [key]: next });
-  if (rest.length > 0) setAt(next as object, rest, value);
+  const next = typeof inner === "object" && inner !== null && !Array.isArray(inner) ? inner : {};
+  Object.assign(target, { [key]: rest.length === 0 ? value : next });
+  setAt(next, rest, value);
 }

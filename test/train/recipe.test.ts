@@ -1,6 +1,10 @@
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseRecipe } from "../../src/train/index.js";
 import { recipe } from "./pairs.js";
+
+const shipped = path.resolve(import.meta.dirname, "../../recipes");
 
 describe("a recipe", () => {
   test.each([
@@ -26,6 +30,10 @@ describe("a recipe", () => {
     [{ epochs: undefined }, 'The recipe says neither "epochs" nor "samples".'],
   ])("that says %j is told what is wrong", (changes, problem) => {
     expect(() => recipe(changes)).toThrow(problem);
+  });
+
+  test.each(readdirSync(shipped).filter((file) => file.endsWith(".json")))("%s can be read", (file) => {
+    expect(() => parseRecipe(JSON.parse(readFileSync(path.join(shipped, file), "utf8")))).not.toThrow();
   });
 
   test("may name its schema, and leave out half of what it says of augmentation", () => {
