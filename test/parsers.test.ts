@@ -2,7 +2,7 @@
  * @file Every parser of files that strangers write, on random bytes and on damaged real files: each gives a value or a
  * DiptychError, never another error, in bounded time and memory. What is written only (npy, ONNX, SVG) is not read at all.
  */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fromPreprocessor, toPreprocessor } from "../src/checkpoint/imageProcessor.js";
 import { memorySource, parseSafetensors, readTensor, safetensorsBytes } from "../src/checkpoint/index.js";
 import { parseJson } from "../src/checkpoint/json.js";
-import { loadCheckpoint, saveCheckpoint } from "../src/checkpoint/node.js";
+import { loadCheckpoint, loadTraining, readSafetensors, saveCheckpoint } from "../src/checkpoint/node.js";
 import { parseTorch } from "../src/checkpoint/torch.js";
 import { parseZip } from "../src/checkpoint/zip.js";
 import { readCaptions } from "../src/data/captions.js";
@@ -203,28 +203,53 @@ describe.each(Object.entries(parsers))("%s", (_, { read, real, runs = 200 }) => 
   });
 });
 
-describe("a folder of a checkpoint with one damaged file", () => {
-  const configs = {
-    diptych: ["config.json"],
-    huggingFace: ["config.json", "preprocessor_config.json", "tokenizer_config.json", "tokenizer.json"],
-    openClip: ["open_clip_config.json"],
-  } as const;
-
-  test.each(["diptych", "huggingFace", "openClip"] as const)("%s: is read or refused", async (format) => {
-    const place = path.join(folder, format);
-    await saveCheckpoint(place, tiny, { format });
-    for (const name of configs[format]) {
+describe("a folder with one damaged file", () => {
+  /** Damages one file after the other; the others stay as they are. */
+  async function damageEach(place: string, names: readonly string[], read: () => Promise<unknown>): Promise<void> {
+    await read();
+    for (const name of names) {
       const file = path.join(place, name);
       const real = await readFile(file);
       await fc.assert(
         fc.asyncProperty(fc.oneof(reset([real]), damaged([real])), async (bytes) => {
           await writeFile(file, bytes);
-          await survives(() => loadCheckpoint(place), bytes);
+          await survives(read, bytes);
         }),
         { numRuns: 15 },
       );
       await writeFile(file, real);
     }
+  }
+
+  test.each([
+    ["diptych", ["config.json"]],
+    ["huggingFace", ["config.json", "preprocessor_config.json", "tokenizer_config.json", "tokenizer.json"]],
+    ["openClip", ["open_clip_config.json"]],
+  ] as const)("%s: is read or refused", async (format, names) => {
+    const place = path.join(folder, format);
+    await saveCheckpoint(place, tiny, { format });
+    await damageEach(place, names, () => loadCheckpoint(place));
+  });
+
+  test("the index of shards: is read or refused", async () => {
+    const place = path.join(folder, "sharded");
+    await saveCheckpoint(place, { ...tiny, tokenizer: null }, { format: "huggingFace" });
+    const { tensors } = await readSafetensors(path.join(place, "model.safetensors"));
+    await rename(path.join(place, "model.safetensors"), path.join(place, "model-1.safetensors"));
+    const index = { weight_map: Object.fromEntries(tensors.map(({ name }) => [name, "model-1.safetensors"])) };
+    await writeFile(path.join(place, "model.safetensors.index.json"), JSON.stringify(index));
+    await damageEach(place, ["model.safetensors.index.json"], () => loadCheckpoint(place));
+    await mkdir(path.join(place, "shard"));
+    for (const name of ["", ".", "..", "shard", "/etc/passwd"]) {
+      await writeFile(path.join(place, "model.safetensors.index.json"), JSON.stringify({ weight_map: { a: name } }));
+      await expect(loadCheckpoint(place)).rejects.toThrow(DiptychError);
+    }
+  });
+
+  test("the state of training: is read or refused", async () => {
+    const place = path.join(folder, "training");
+    await saveCheckpoint(place, tiny, { training: { tensors: [weights], state: { step: 3 } } });
+    await damageEach(place, ["training.json"], () => loadTraining(place));
   });
 });
 

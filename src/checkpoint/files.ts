@@ -21,7 +21,9 @@ export async function withFiles<T>(files: readonly string[], use: (sources: Byte
         throw new DiptychError("CannotRead", `${file} cannot be read: ${cause.message}.`, "Check the path.", { cause });
       });
       handles.push(handle);
-      const { size } = await handle.stat();
+      const status = await handle.stat();
+      if (status.isDirectory()) throw new DiptychError("CannotRead", `${file} is a folder.`, "Name a file.");
+      const { size } = status;
       sources.push({ name: file, size, read: (position, into) => readFully(handle, file, position, into) });
     }
     return await use(sources);

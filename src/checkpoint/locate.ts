@@ -49,7 +49,7 @@ async function shards(folder: string, name: string): Promise<Located> {
   if (!name.endsWith(".index.json")) return { folder, weights: [file] };
   const index = checkJson(indexSchema, parseJson(await readFile(file, "utf8"), file), file);
   const names = [...new Set(Object.values(index.weight_map))].sort();
-  const outside = names.find((shard) => shard !== path.basename(shard) || shard === "..");
+  const outside = names.find((shard) => shard !== path.basename(shard) || ["", ".", ".."].includes(shard));
   if (outside !== undefined || names.length === 0) {
     throw new DiptychError(
       "NoWeights",
