@@ -2,9 +2,10 @@
  * @file Brings stored tensors and a config together: every parameter of the model must be there in its shape, and nothing
  * else. Only shapes are looked at first, so a file that does not fit is refused before its numbers are read.
  */
-import { type ClipConfig, parameterTable } from "../clip/index.js";
+import { type ClipConfig, clipSchema, parameterTable } from "../clip/index.js";
 import { DiptychError, nearestName } from "../errors.js";
 import type { Parameter } from "./checkpoint.js";
+import { checkJson } from "./json.js";
 import { type Dialect, storedAs, unused } from "./names.js";
 import { elementCount, readTensor, type StoredTensor } from "./storage.js";
 
@@ -15,13 +16,14 @@ export interface Fitted {
   readonly parts: readonly StoredTensor[];
 }
 
-/** @throws DiptychError `DoesNotFit`, naming the first parameter that is missing, misshapen or too many. */
+/** @throws DiptychError `BadConfig` for sizes that no model has, `DoesNotFit`, naming the first parameter that is missing, misshapen or too many. */
 export function fitParameters(
   config: ClipConfig,
   tensors: readonly StoredTensor[],
   dialect: Dialect,
   file: string,
 ): Fitted[] {
+  checkJson(clipSchema, config, `The config of ${file}`);
   // a model is traced to know its parameters: a config must not ask for a billion layers
   const layers = [config.image.layers, config.text.layers].flat().reduce((a, b) => a + b);
   if (layers > tensors.length)

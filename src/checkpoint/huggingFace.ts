@@ -127,7 +127,7 @@ export function fromHuggingFaceConfig(json: unknown, where: string): ClipConfig 
 }
 
 function activationOf(name: string, where: string): Activation {
-  const activation = activationNames[name];
+  const activation = Object.hasOwn(activationNames, name) && activationNames[name];
   if (!activation) throw unsupported(where, "hidden_act", name);
   return activation;
 }

@@ -98,7 +98,7 @@ export const textSchema = z.strictObject({
 });
 export type TextConfig = z.infer<typeof textSchema>;
 
-export const clipSchema = z.strictObject({
+const sizesSchema = z.strictObject({
   /** Width of the shared space. */
   embedSize: size,
   activation: activationSchema,
@@ -107,7 +107,33 @@ export const clipSchema = z.strictObject({
   /** true: a learned number is added to every logit (SigLIP). */
   logitBias: z.boolean().optional(),
 });
-export type ClipConfig = z.infer<typeof clipSchema>;
+export type ClipConfig = z.infer<typeof sizesSchema>;
+
+export const clipSchema = sizesSchema.superRefine((config, context) => {
+  for (const message of misfits(config)) context.addIssue({ code: "custom", message });
+});
+
+/** Sizes that are possible each alone and not together, one sentence each. */
+function misfits({ embedSize, image, text }: ClipConfig): string[] {
+  const divided: (readonly [what: string, width: number, heads: number])[] = [["text tower", text.width, text.heads]];
+  if (image.kind === "resnet") divided.push(["attention pool", 32 * image.width, image.heads]);
+  else {
+    const { attentionPool } = image;
+    divided.push(["picture tower", image.width, image.heads]);
+    if (attentionPool) {
+      const pooled = attentionPool.kind === "probe" ? image.width : embedSize;
+      divided.push(["attention pool", pooled, attentionPool.heads]);
+    }
+  }
+  const step = image.kind === "resnet" ? 32 : image.patchSize;
+  const smallest = Math.min(...[image.imageSize].flat());
+  return [
+    ...divided
+      .filter(([, width, heads]) => width % heads !== 0)
+      .map(([what, width, heads]) => `the ${what} is ${width} wide, which ${heads} heads cannot share`),
+    ...(smallest < step ? [`pictures of ${smallest} pixels hold no patch of ${step}`] : []),
+  ];
+}
 
 /** `[height, width]` of the pictures that a model takes. */
 export const inputSides = ({ image }: ClipConfig): readonly [number, number] =>

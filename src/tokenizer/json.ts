@@ -20,9 +20,10 @@ export async function readTokenizerJson(
 ): Promise<JsonTokenizer> {
   const { Tokenizer } = await import("@huggingface/tokenizers");
   const settings = parse(files["tokenizer_config.json"], "tokenizer_config.json");
-  const inner = open(() => new Tokenizer(parse(files["tokenizer.json"], "tokenizer.json"), settings));
-  const idsOf = (text: string) => inner.encode(text, { add_special_tokens: false }).ids;
-  const { startId, endId } = markers(inner.encode("a").ids, idsOf("a"));
+  const inner = trying(() => new Tokenizer(parse(files["tokenizer.json"], "tokenizer.json"), settings));
+  // What is wrong in the file may show only when a text meets it.
+  const idsOf = (text: string, marked = false) => trying(() => inner.encode(text, { add_special_tokens: marked })).ids;
+  const { startId, endId } = markers(idsOf("a", true), idsOf("a"));
   const padToken = settings.pad_token;
   const padName = isRecord(padToken) ? padToken.content : padToken;
   let largest = 0;
@@ -52,7 +53,8 @@ function markers(marked: readonly number[], bare: readonly number[]) {
   return { startId: before[0] ?? null, endId: behind[0] ?? null };
 }
 
-function open<T>(read: () => T): T {
+/** What the library does, its errors told as the file's. */
+function trying<T>(read: () => T): T {
   try {
     return read();
   } catch (cause) {

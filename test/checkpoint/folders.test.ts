@@ -154,6 +154,19 @@ describe("what does not fit is refused by name", () => {
       "sets model.embedsize, which Diptych does not know. The nearest known name is embedSize",
     );
   });
+  test("sizes that are possible each alone and not together", async () => {
+    const odd = { ...config, image: { ...config.image, heads: 5 }, text: { ...config.text, heads: 64 } };
+    const loading = edited("heads", (json) => ({ ...json, model: odd }), "diptych");
+    await expect(loading).rejects.toThrow("the text tower is 32 wide, which 64 heads cannot share");
+    const coarse = { ...config, image: { ...config.image, patchSize: 99 } };
+    const blind = edited("patch", (json) => ({ ...json, model: coarse }), "diptych");
+    await expect(blind).rejects.toThrow("pictures of 32 pixels hold no patch of 99");
+    const wide = (json: Record<string, never>) => {
+      const { model_cfg } = json as unknown as { model_cfg: { vision_cfg: object } };
+      return { ...json, model_cfg: { ...model_cfg, vision_cfg: { ...model_cfg.vision_cfg, head_width: 99 } } };
+    };
+    await expect(edited("head-width", wide, "openClip")).rejects.toThrow("entry image.heads");
+  });
   test("a billion layers", async () => {
     const deep = { ...config, image: { ...config.image, layers: 1e9 } };
     const loading = edited("layers", (json) => ({ ...json, model: deep }), "diptych");
@@ -198,6 +211,13 @@ describe("what does not fit is refused by name", () => {
     await writeSafetensors(file, [{ name: "x", shape: [1], data: Float32Array.of(1) }]);
     await expect(loadCheckpoint(file)).rejects.toThrow("holds no CLIP");
     await rm(file);
+  });
+  test("an activation called as every object's prototype is", async () => {
+    const place = path.join(folder, "prototype");
+    await saveCheckpoint(place, small, { format: "huggingFace" });
+    const file = path.join(place, "config.json");
+    await writeFile(file, (await readFile(file, "utf8")).replaceAll('"quick_gelu"', '"__proto__"'));
+    await expect(loadCheckpoint(place)).rejects.toThrow('sets hidden_act to "__proto__"');
   });
   test("a shard outside the folder", async () => {
     const place = path.join(folder, "escape");
