@@ -3,6 +3,7 @@
  * does not say so; so the first run is profiled, and what the profile says was left to the CPU is told, or an error.
  * Counting along dimensions (integers) always stays on the CPU, and is no fall-back.
  */
+import "./telemetry.js"; // before the library that it silences
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

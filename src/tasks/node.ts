@@ -29,7 +29,7 @@ export async function loadClip(
   return createClip(checkpoint, runtime, pooledPictures(), crowd);
 }
 
-/** Bytes that copies of the picture tower's weights may take. */
+/** Bytes that copies of the picture tower's weights may have; a session holds about twice that while it is open. */
 const laneMemory = 2 ** 30;
 
 const bytesOf = ({ parameters }: Checkpoint, prefix: string): number =>
