@@ -1,6 +1,6 @@
 /**
- * @file How fast a CLIP trains: pairs a second and GFLOP/s of Diptych's training step, beside the machine's own ceiling
- * and PyTorch's step of the same model, in turns.
+ * @file How fast a CLIP trains: pairs a second and GFLOP/s of Diptych's training step in fp32 and int8, beside the
+ * machine's own ceiling and PyTorch's step of the same model in fp32 and bfloat16, in turns; then where the time goes.
  * usage: node bench/train.mjs [--rounds 3] [--blocks-only]   (`--blocks-only`: forward and backward of the picture
  * tower's blocks, nothing else)
  */
@@ -8,7 +8,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { blocksFlops, stepFlops } from "./flops.mjs";
 import { batch, model } from "./trainingModel.mjs";
-import { inTurns, report } from "./turns.mjs";
+import { inTurns, output, report, table } from "./turns.mjs";
 
 const { values } = parseArgs({
   options: { rounds: { type: "string", default: "3" }, "blocks-only": { type: "boolean", default: false } },
@@ -39,7 +39,9 @@ const caption = { width: text.width, layers: text.layers, tokens: text.contextLe
 const flops = blocksOnly ? blocksFlops(picture) : stepFlops({ picture, text: caption, embed: embedSize, batch });
 
 const ceiling = measurements.find(({ system }) => system === "ceiling").median;
-const torch = measurements.find(({ system, what }) => system === "PyTorch" && what === "fp32");
+const torch = (precision) => measurements.find(({ system, what }) => system === "PyTorch" && what === precision);
+const besides = (precision) => (one) =>
+  torch(precision) && one.system !== "ceiling" ? (one.median / torch(precision).median).toFixed(2) : "";
 const gigaflops = (one) => (one.system === "ceiling" ? one.median : (one.median * flops) / 1e9);
 
 console.log(
@@ -53,5 +55,19 @@ console.log(
 report(measurements, {
   "GFLOP/s": (one) => gigaflops(one).toFixed(0),
   "of the ceiling": (one) => `${((100 * gigaflops(one)) / ceiling).toFixed(0)}%`,
-  "× PyTorch fp32": (one) => (torch && one.system !== "ceiling" ? (one.median / torch.median).toFixed(2) : ""),
+  "× PyTorch fp32": besides("fp32"),
+  "× PyTorch bf16": besides("bf16"),
 });
+
+if (!blocksOnly) {
+  const lines = (await output([process.execPath, path.join(here, "trainShares.mjs")])).trim().split("\n");
+  const shares = lines.map((line) => JSON.parse(line));
+  const kinds = ["products", "elementwise", "rounding", "other", "waiting"];
+  const percent = (share) => `${(100 * share).toFixed(1)}%`;
+  console.log(
+    "\nShares of a step: matrix products, elementwise, rounding to integers, all other; waiting for data in a run\n",
+  );
+  console.log(
+    table([["", ...kinds], ...shares.map((one) => [one.precision, ...kinds.map((kind) => percent(one[kind]))])]),
+  );
+}

@@ -1,19 +1,20 @@
 /**
- * @file The timed process of `train.mjs`: Diptych's training step, or only the picture tower's blocks.
+ * @file The timed process of `train.mjs`: Diptych's training step, or only the picture tower's blocks, in either precision.
  * usage: node bench/trainDiptych.mjs [--blocks-only]
  */
-import { Parameters, parameterTable, transformer } from "../dist/clip/index.js";
+import { Parameters, transformer } from "../dist/clip/index.js";
 import { concat, gradient, input, share, slice } from "../dist/graph/index.js";
+import { withPrecision } from "../dist/runtime/index.js";
 import { nodeRuntime } from "../dist/runtime/node.js";
-import { imagesAtATime, Trainer } from "../dist/train/index.js";
+import { imagesAtATime } from "../dist/train/index.js";
 import { bestSeconds, noise } from "./measure.mjs";
-import { batch, model } from "./trainingModel.mjs";
+import { batch, createTrainer, model, pairs } from "./trainingModel.mjs";
 
 const runtime = nodeRuntime();
 const dense = (shape) => ({ data: noise(shape.reduce((a, b) => a * b, 1)), shape });
 
 /** Forward and backward of the blocks, the gradients written to buffers that stay. */
-async function blocks() {
+async function blocks(precision) {
   const { imageSize, patchSize, width } = model.image;
   const tokens = 1 + (imageSize / patchSize) ** 2;
   const parameters = Parameters.root();
@@ -31,32 +32,24 @@ async function blocks() {
   const upstream = input("upstream", x.shape);
   const sources = new Map([["x", x], ...parameters.all()]);
   const gradients = gradient(y, [...sources.values()], upstream);
-  const program = await runtime.compile({
-    y,
-    ...Object.fromEntries([...sources.keys()].map((name, i) => [`d ${name}`, gradients[i]])),
-  });
+  const outputs = { y, ...Object.fromEntries([...sources.keys()].map((name, i) => [`d ${name}`, gradients[i]])) };
+  const program = await runtime.compile(await withPrecision(precision, outputs, parameters.all().keys(), runtime));
   const feeds = Object.fromEntries([...sources].map(([name, { shape }]) => [name, dense(shape)]));
   feeds.upstream = dense(x.shape);
   const into = Object.fromEntries([...sources].map(([name, { shape }]) => [`d ${name}`, dense(shape)]));
   into.y = dense(y.shape);
-  return () => program.run(feeds, into);
+  return { run: () => program.run(feeds, into), dispose: () => program.dispose() };
 }
 
 /** Loss, gradients, update. */
-async function step() {
-  const values = new Map(parameterTable(model).map(({ name, shape }) => [name, dense(shape)]));
-  const adamw = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2, clipNorm: null };
-  const trainer = await Trainer.create(model, values, { ...adamw, batchSize: batch }, runtime);
-  const { contextLength: length, vocabularySize } = model.text;
-  const pairs = {
-    pixels: noise(batch * 3 * model.image.imageSize ** 2),
-    ids: Int32Array.from({ length: batch * length }, () => Math.random() * vocabularySize),
-    length,
-    size: batch,
-    group: Int32Array.from({ length: batch }, (_, i) => i),
-  };
-  return () => trainer.step(pairs, 5e-4);
+async function step(precision) {
+  const trainer = await createTrainer(precision, runtime);
+  return { run: () => trainer.step(pairs, 5e-4), dispose: () => trainer.dispose() };
 }
 
-const run = await (process.argv.includes("--blocks-only") ? blocks() : step());
-console.log(JSON.stringify({ what: "fp32", per_second: batch / (await bestSeconds(run, 5)) }));
+const prepare = process.argv.includes("--blocks-only") ? blocks : step;
+for (const precision of ["fp32", "int8"]) {
+  const { run, dispose } = await prepare(precision);
+  console.log(JSON.stringify({ what: precision, per_second: batch / (await bestSeconds(run, 5)) }));
+  await dispose();
+}

@@ -10,7 +10,7 @@
 import { spawn } from "node:child_process";
 
 /** Everything that `command` prints on standard output, or an error with the last line of what it complained about. */
-function output([program, ...args], cwd) {
+export function output([program, ...args], cwd) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
     let out = "";
