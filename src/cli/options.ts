@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type Checkpoint, loadCheckpoint } from "../checkpoint/node.js";
 import { type Activation, activationSchema } from "../clip/index.js";
-import { type Device, deviceNames } from "../runtime/index.js";
+import { type Device, deviceNames, type Precision } from "../runtime/index.js";
 import type { Clip } from "../tasks/index.js";
 import { type LoadClipOptions, loadClip } from "../tasks/node.js";
 import { defaultModel } from "./defaultModel.js";
@@ -18,9 +18,10 @@ export interface DeviceOptions {
 export interface ModelOptions extends DeviceOptions {
   readonly model: string;
   readonly activation?: Activation;
+  readonly precision?: Precision;
 }
 
-/** A command that answers with a model: `--model`, `--activation`, `--device`, `--json`. */
+/** A command that answers with a model: `--model`, `--activation`, `--device`, `--precision`, `--json`. */
 export function modelCommand(name: string): Command {
   return new Command(name)
     .addOption(
@@ -32,6 +33,7 @@ export function modelCommand(name: string): Command {
     .addOption(activationOption())
     .addOption(deviceOption())
     .addOption(cpuFallbackOption())
+    .addOption(new Option("--precision <name>", "int8: faster on CPUs, nearly the same").choices(["fp32", "int8"]))
     .option("--json", "print one JSON document");
 }
 
@@ -65,8 +67,9 @@ export async function withClip(
   more: Pick<LoadClipOptions, "projection"> = {},
 ): Promise<void> {
   const activation = options.activation && { activation: options.activation };
+  const precision = options.precision && { precision: options.precision };
   const clip = await withDownloadBar((shown) =>
-    loadClip(options.model, { ...runtimeOptions(options), ...activation, ...shown, ...more }),
+    loadClip(options.model, { ...runtimeOptions(options), ...activation, ...precision, ...shown, ...more }),
   );
   if (options.device !== "cpu") notice(`computing on ${options.device}`);
   try {

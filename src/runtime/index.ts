@@ -5,7 +5,8 @@
 import type { Tensor } from "../graph/index.js";
 
 export { type Device, deviceNames } from "./devices.js";
-export { largestExactWeight, type Precision, withPrecision } from "./precision.js";
+export { integerRuntime, largestExactWeight, type Precision, withPrecision } from "./precision.js";
+
 /** A dense array and its shape; the array's type is the dtype: float32, int32, int64 or uint8. */
 export interface TensorData {
   readonly data: Float32Array | Int32Array | BigInt64Array | Uint8Array;

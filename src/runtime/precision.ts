@@ -18,6 +18,13 @@ export async function withPrecision(
   return quantise(outputs, { parameters: new Set(parameters), largestWeight: await largestExactWeight(runtime) });
 }
 
+/** `runtime`, with large products of rows and a program's constants worked out in 8-bit integers. */
+export const integerRuntime = (runtime: Runtime, largestWeight: number): Runtime => ({
+  ...runtime,
+  compile: (outputs, options) =>
+    runtime.compile(quantise(outputs, { parameters: new Set(options?.constants?.keys()), largestWeight }), options),
+});
+
 /**
  * The largest integer of a weight whose products this machine sums exactly. x86 without VNNI adds pairs of products in
  * 16 bits, which overflow beyond 7-bit weights (ONNX Runtime, "Quantize ONNX Models", on `reduce_range`): 255·63·2 fits.
