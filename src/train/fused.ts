@@ -46,10 +46,11 @@ export async function createFused(model: Model, batch: number): Promise<Differen
     async differentiate(pairs) {
       const { group, size } = pairs;
       const teacher = teacherOf(objective, config, pairs);
+      const { ids: _inPortions, ...ofPictures } = towerFeeds(config, pairs);
       const results = await program.run(
         {
           ...parameters,
-          pixels: towerFeeds(config, pairs).pixels,
+          ...ofPictures,
           ...textFeeds(pairs),
           group: { data: group, shape: [size] },
           ...(teacher && { teacher_image: teacher.image, teacher_text: teacher.text }),
