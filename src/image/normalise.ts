@@ -15,10 +15,7 @@ export function normalise(crops: readonly Uint8Array[], config: PreprocessConfig
   if (result.length !== crops.length * 3 * pixels || crops.some((crop) => crop.length !== pixels * 3)) {
     throw new RangeError(`normalise: ${crops.length} crops of ${height}×${width}×3 into ${result.length} numbers`);
   }
-  const { mean, std } = config;
-  const red = levels(mean[0], std[0]);
-  const green = levels(mean[1], std[1]);
-  const blue = levels(mean[2], std[2]);
+  const [red, green, blue] = levelsOf(config);
   let to = 0;
   for (const crop of crops) {
     for (let from = 0; from < crop.length; from += 3, to++) {
@@ -29,6 +26,18 @@ export function normalise(crops: readonly Uint8Array[], config: PreprocessConfig
     to += 2 * pixels;
   }
   return result;
+}
+
+type Levels = readonly [red: Float32Array, green: Float32Array, blue: Float32Array];
+
+/** Kept, because a model normalises thousands of batches in the same way. */
+const known = new WeakMap<PreprocessConfig, Levels>();
+
+function levelsOf(config: PreprocessConfig): Levels {
+  const { mean, std } = config;
+  const made = known.get(config) ?? [levels(mean[0], std[0]), levels(mean[1], std[1]), levels(mean[2], std[2])];
+  known.set(config, made);
+  return made;
 }
 
 /** The 256 values that a byte can become. */
