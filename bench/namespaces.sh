@@ -3,7 +3,7 @@
 # MPI can tell. Needs root.
 #
 #   bench/namespaces.sh COUNT COMMAND…    addresses 10.77.0.1 to 10.77.0.COUNT
-#   RATE=1gbit DELAY=50us                 what each machine's link is limited to (tc netem); unlimited unless given
+#   RATE=1gbit                            what each machine sends at most; unlimited unless given
 #   bench/namespaces.sh [-x] ADDRESS …    what mpirun starts processes on another "machine" with, instead of ssh
 set -euo pipefail
 
@@ -29,8 +29,8 @@ for i in $(seq "$count"); do
   ip -n "diptych$i" link set lo up
   ip -n "diptych$i" link set eth0 up
   ip -n "diptych$i" address add "10.77.0.$i/24" dev eth0
-  if [ -n "${RATE-}${DELAY-}" ]; then
-    ip netns exec "diptych$i" tc qdisc add dev eth0 root netem ${RATE:+rate "$RATE"} ${DELAY:+delay "$DELAY"} limit 100000
+  if [ -n "${RATE-}" ]; then
+    ip netns exec "diptych$i" tc qdisc add dev eth0 root tbf rate "$RATE" burst 256kb latency 50ms
   fi
 done
 ip netns exec diptych1 "$@"

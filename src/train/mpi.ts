@@ -11,8 +11,8 @@ import { alone, type Ranks } from "./ranks.js";
 /** MPI_THREAD_SERIALIZED, MPI_THREAD_MULTIPLE: the same in both libraries. */
 const [SERIALIZED, MULTIPLE] = [2, 3];
 
-/** Numbers that one collective sums: bounds the memory for their sums, and is long enough for full bandwidth. */
-const PORTION = 1 << 20;
+/** Numbers that one collective sums: few, so that their sums take little memory; many, so that it goes on while a program blocks this thread. */
+const PORTION = 1 << 23;
 
 /** The ranks that this process was started among by mpirun or srun; `alone` where it was started by itself. */
 export async function openRanks(environment = process.env): Promise<Ranks> {
