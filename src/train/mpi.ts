@@ -81,6 +81,8 @@ async function connect({ by, size: expected }: Launch): Promise<Ranks> {
     barrier: () => inTurn(() => mpi.later("MPI_Barrier", world)),
     abort(reason) {
       writeSync(2, `rank ${rank}: ${reason}\n`);
+      // MPICH's launcher drops what it has not read yet when it ends the ranks
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
       mpi.call("MPI_Abort", world, 1);
     },
     dispose: () => inTurn(async () => mpi.call("MPI_Finalize")),
