@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Fine-tunes the model in the box on fashion pairs, by adapters and as a whole; prints what that brings there and costs
-# elsewhere, as a table. usage: recipes/fine-tune-fashion.sh [FOLDER FOR THE RUNS] [EVALUATION DATA]
+# Fine-tunes the model of recipes/without-fashion.json on fashion pairs, by adapters and as a whole; prints what that
+# brings there and costs elsewhere, as a table. The recipes look for that model in runs/without-fashion.
+# usage: recipes/fine-tune-fashion.sh [FOLDER FOR THE RUNS] [EVALUATION DATA]
 set -euo pipefail
 recipes=$(dirname "$0")
 runs=${1:-runs}
 data=${2:-../shared/data/eval}
-base=$recipes/../models/diptych-mini
+base=$runs/without-fashion
 diptych() { node "$recipes/../dist/cli/main.js" "$@"; }
 
 for way in lora full; do

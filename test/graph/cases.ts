@@ -152,6 +152,8 @@ const convolutionTransposes = fc
   });
 
 const layerNorm = fc.tuple(shapes(0, 2), fc.integer({ min: 2, max: 5 }));
+/** Large: where two values are nearly equal, a small one would magnify float32's rounding beyond what the tests allow. */
+const epsilon = 0.1;
 
 export const cases: { readonly [K in OperatorKey]: Case } = {
   inputOperator: unary((x) => x),
@@ -264,7 +266,7 @@ export const cases: { readonly [K in OperatorKey]: Case } = {
   layerNormOperator: {
     examples: layerNorm.map(([rows, width]) => ({
       given: [real([...rows, width]), real([width]), real([width])],
-      make: (x, gain, bias) => g.layerNorm(x!, gain!, bias!, 1e-3),
+      make: (x, gain, bias) => g.layerNorm(x!, gain!, bias!, epsilon),
     })),
     differentiable: true,
     shapes: [[() => g.layerNorm(x("B", "L", 8), y(8), z(8)), "[B, L, 8]"]],
@@ -273,7 +275,7 @@ export const cases: { readonly [K in OperatorKey]: Case } = {
   standardiseOperator: {
     examples: layerNorm.map(([rows, width]) => ({
       given: [real([...rows, width])],
-      make: (x) => g.standardise(x, 1e-3),
+      make: (x) => g.standardise(x, epsilon),
     })),
     differentiable: true,
     shapes: [[() => g.standardise(x("B", "L", 8)), "[B, L, 8]"]],
@@ -283,7 +285,7 @@ export const cases: { readonly [K in OperatorKey]: Case } = {
     examples: fc.tuple(layerNorm, fc.constantFrom(1, 2)).map(([[rows, width], index]) => ({
       given: [real([...rows, width]), real([width]), real([width])],
       make: (...inputs) =>
-        apply(partOperator, [apply(layerNormOperator, inputs, { epsilon: 1e-3 })], { index, shape: [...rows, 1] }),
+        apply(partOperator, [apply(layerNormOperator, inputs, { epsilon })], { index, shape: [...rows, 1] }),
     })),
     differentiable: false,
     shapes: [],
