@@ -4,7 +4,15 @@
  */
 import { appendFile } from "node:fs/promises";
 import { ignoresPadding } from "../clip/index.js";
-import { type Batch, batches, groupRows, openSource, type Position, stepsPerEpoch } from "../data/index.js";
+import {
+  type Batch,
+  batches,
+  groupRows,
+  openSource,
+  type Position,
+  type Source,
+  stepsPerEpoch,
+} from "../data/index.js";
 import { DiptychError } from "../errors.js";
 import type { PicturePool } from "../image/node.js";
 import type { Runtime } from "../runtime/index.js";
@@ -14,7 +22,7 @@ import { alone, type Ranks } from "./ranks.js";
 import type { Recipe } from "./recipe.js";
 import { loadRun, openLog, refuseToOverwrite, restore, saveRun } from "./runFolder.js";
 import { learningRate } from "./schedule.js";
-import { startingState } from "./start.js";
+import { type StartingState, startingState } from "./start.js";
 import { Trainer } from "./step.js";
 import { teach } from "./teacher.js";
 import { type Validation, validateRun } from "./validation.js";
@@ -63,13 +71,9 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     for (const problem of source.problems) onProblem?.(problem);
 
     // ---- starting state
-    const saved = options.resume ? await loadRun(out, recipe) : null;
-    if (!saved) await refuseToOverwrite(out);
-    const { parameters, ...start } = saved ?? (await startingState(recipe, source, options.base));
-    const { config, preprocess, tokenizer } = start;
-    const trainer = await Trainer.create(config, parameters, recipe, runtime, ranks);
+    const { trainer, start, resumed } = await openTrainer(recipe, source, options, ranks);
     atEnd.push(() => trainer.dispose());
-    if (saved) restore(trainer, saved);
+    const { config, preprocess, tokenizer } = start;
     let step = trainer.optimiser.steps;
     await allAt(step, ranks);
     let savedAt = step;
@@ -113,7 +117,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
       await ranks.barrier();
       savedAt = step;
     };
-    if (!saved) await save(); // a run that cannot save should fail now, not after the first hour
+    if (!resumed) await save(); // a run that cannot save should fail now, not after the first hour
     const log = isFirst ? await openLog(out, "log.jsonl", step) : null;
 
     // ---- steps
@@ -166,6 +170,21 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
   } finally {
     for (const end of atEnd.reverse()) await end();
   }
+}
+
+/** A trainer in the state that a run starts from. Here, so that nothing of the run holds the weights a second time. */
+async function openTrainer(
+  recipe: Recipe,
+  source: Source,
+  { out, base, resume, runtime }: TrainOptions,
+  ranks: Ranks,
+): Promise<{ trainer: Trainer; start: Omit<StartingState, "parameters">; resumed: boolean }> {
+  const saved = resume ? await loadRun(out, recipe) : null;
+  if (!saved) await refuseToOverwrite(out);
+  const { parameters, config, preprocess, tokenizer } = saved ?? (await startingState(recipe, source, base));
+  const trainer = await Trainer.create(config, parameters, recipe, runtime, ranks);
+  if (saved) restore(trainer, saved);
+  return { trainer, start: { config, preprocess, tokenizer }, resumed: saved !== null };
 }
 
 const stepsOf = ({ epochs, samples, batchSize }: Recipe, perEpoch: number): number =>
