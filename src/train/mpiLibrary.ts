@@ -63,6 +63,9 @@ export async function openMpiLibrary(by: Launch["by"], chosen = process.env.DIPT
   });
   // A collective of tens of megabytes needs more than koffi's 128 KiB of stack on its own threads.
   koffi.config({ async_stack_size: 4 << 20 });
+  // UCX, which may carry the messages, watches the process's heap by replacing sbrk and the like, and with Node's threads
+  // parts of the heap in use have gone missing under it. Its cache of registered memory is off without.
+  process.env.UCX_MEM_EVENTS ??= "no";
   const names = chosen ? [chosen] : libraries[by];
   const { RTLD_LAZY, RTLD_GLOBAL } = constants.dlopen;
   const keep = koffi.load(null).func("void *dlopen(const char *name, int flags)");
