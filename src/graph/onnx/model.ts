@@ -32,7 +32,7 @@ export function onnxModel(
   outputs: Readonly<Record<string, Tensor>>,
   options: OnnxOptions = {},
 ): Uint8Array<ArrayBuffer> {
-  const nodes: Message[] = [];
+  const nodes: Node[] = [];
   const initializers: Message[] = [];
   const graphInputs: Message[] = [];
   const made = new Map<Tensor, readonly string[]>();
@@ -64,12 +64,7 @@ export function onnxModel(
     },
     node(type, inputs, attributes = {}, { domain = "", outputs: outputCount = 1 } = {}) {
       const names = Array.from({ length: outputCount }, fresh);
-      const node = new Message();
-      for (const name of inputs) node.string(1, name);
-      for (const name of names) node.string(2, name);
-      node.string(3, `${type}_${names[0]}`).string(4, type);
-      for (const [name, value] of Object.entries(attributes)) node.message(5, attributeMessage(name, value));
-      nodes.push(domain === "" ? node : node.string(7, domain));
+      nodes.push({ type, inputs, outputs: names, attributes, domain });
       return names;
     },
     constant: (data, shape, dtype) => initializer(fresh(), { data, shape }, dtype),
@@ -121,13 +116,16 @@ export function onnxModel(
 
   const graph = new Message().string(2, "diptych");
   const results: Message[] = [];
+  // A node writes its value under the output's name; what is no node's, or is asked for twice, is copied.
+  const ofNodes = new Set(nodes.flatMap((node) => node.outputs));
+  const named = new Map<string, string>();
   for (const [name, tensor] of Object.entries(outputs)) {
-    nodes.push(
-      new Message().string(1, emitter.value(tensor)).string(2, name).string(3, `output_${name}`).string(4, "Identity"),
-    );
+    const value = emitter.value(tensor);
+    if (ofNodes.has(value) && !named.has(value)) named.set(value, name);
+    else nodes.push({ type: "Identity", inputs: [value], outputs: [name], attributes: {}, domain: "" });
     results.push(valueInfo(name, tensor));
   }
-  for (const node of nodes) graph.message(1, node);
+  for (const node of nodes) graph.message(1, nodeMessage(node, named));
   for (const value of initializers) graph.message(5, value);
   for (const value of graphInputs) graph.message(11, value);
   for (const value of results) graph.message(12, value);
@@ -135,6 +133,28 @@ export function onnxModel(
   const model = new Message().integer(1, 10).string(2, "diptych").message(7, graph).message(8, opset("", OPSET));
   if (options.form === "fast") model.message(8, opset("com.microsoft", 1));
   return model.toBytes();
+}
+
+interface Node {
+  readonly type: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Readonly<Record<string, OnnxAttribute>>;
+  readonly domain: string;
+}
+
+/** @param renamed values that bear another name than the node knows */
+function nodeMessage(
+  { type, inputs, outputs, attributes, domain }: Node,
+  renamed: ReadonlyMap<string, string>,
+): Message {
+  const named = (value: string) => renamed.get(value) ?? value;
+  const message = new Message();
+  for (const value of inputs) message.string(1, named(value));
+  for (const value of outputs) message.string(2, named(value));
+  message.string(3, `${type}_${named(outputs[0]!)}`).string(4, type);
+  for (const [name, value] of Object.entries(attributes)) message.message(5, attributeMessage(name, value));
+  return domain === "" ? message : message.string(7, domain);
 }
 
 function tensorMessage({ data, shape, external }: OnnxConstant, dtype: DType): Message {
