@@ -1,4 +1,4 @@
-/** @file `mpirun diptych train`: several ranks train what one process trains, and end together. */
+/** @file `mpirun diptych train`, or srun: several ranks train what one process trains, and end together. */
 import { spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -73,12 +73,12 @@ describe.each(launchers)("$name", (launcher) => {
   };
 
   const all = [2, 4].flatMap((ranks) => [1, 2].map((microBatch) => [ranks, microBatch] as const));
-  const quick = launcher.name === "MPICH" ? ([[2, 1]] as const) : ([[4, 1]] as const);
+  const quick = launcher.mpi === "MPICH" ? ([[2, 1]] as const) : ([[4, 1]] as const);
   test.each(slow ? all : quick)("%i ranks × micro-batches of %i equal one process", (ranks, microBatch) =>
     equalsAlone(ranks, microBatch),
   );
 
-  test.runIf(slow && spawnSync(namespaces, ["1", "true"]).status === 0)(
+  test.runIf(slow && launcher.apart && spawnSync(namespaces, ["1", "true"]).status === 0)(
     "2 and 4 ranks in two network namespaces equal one process (needs root)",
     async () => {
       await equalsAlone(2, 1, true);
