@@ -41,11 +41,12 @@ await trainer.step(pairs, 1e-5);
 const seconds = (performance.now() - start) / 1000;
 const peak = process.resourceUsage().maxRSS * 1024;
 
-const { parameters, optimiser, gradients } = trainer;
+const { gradients } = trainer;
+const { parameters, first, second } = await trainer.state();
 const tower = { training: true, imagesAtATime };
 const needed = {
   parameters: parameters.byteLength,
-  "both moments": optimiser.first.byteLength + optimiser.second.byteLength,
+  "both moments": first.byteLength + second.byteLength,
   "a micro-batch's activations, pictures": activationBytes(
     (size) => imageTower(config, { ...tower, batch: size }),
     micro,

@@ -10,29 +10,34 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import * as ort from "onnxruntime-node";
 import { DiptychError } from "../errors.js";
-import { onnxModel, simplify } from "../graph/index.js";
+import { onnxModel, simplify, type Tensor } from "../graph/index.js";
+import { createDeviceMemory, type WatchedSession } from "./deviceMemory.js";
 import { type Device, devices } from "./devices.js";
-import type { Program, Runtime } from "./index.js";
+import type { CompileOptions, Runtime } from "./index.js";
 import { openProgram } from "./session.js";
 
 /** Called once a program with the ONNX operators that the CPU did instead. */
 export type OnCpuFallback = (operators: readonly string[]) => void;
 
 /** @throws DiptychError from compiling: "NoDevice"; from the first run: "LeftToCpu", unless `onCpuFallback` is given. */
-export const deviceRuntime = (
-  device: Exclude<Device, "cpu">,
-  name: string,
-  onCpuFallback?: OnCpuFallback,
-): Runtime => ({
-  name,
-  async compile(outputs, { constants } = {}) {
+export function deviceRuntime(device: Exclude<Device, "cpu">, name: string, onCpuFallback?: OnCpuFallback): Runtime {
+  const open = async (
+    outputs: Readonly<Record<string, Tensor>>,
+    locations: ort.InferenceSession.SessionOptions["preferredOutputLocation"],
+    constants?: CompileOptions["constants"],
+  ): Promise<WatchedSession> => {
     // Portable: not every provider has ONNX Runtime's own operators, which would go to the CPU.
     const model = onnxModel(simplify(outputs), { form: "portable", ...(constants && { constants }) });
     const folder = await mkdtemp(path.join(tmpdir(), "diptych-profile-"));
-    const options = { executionProviders: [device], logSeverityLevel: 4, enableProfiling: true } as const;
     let session: ort.InferenceSession;
     try {
-      session = await ort.InferenceSession.create(model, { ...options, profileFilePrefix: path.join(folder, "run") });
+      session = await ort.InferenceSession.create(model, {
+        executionProviders: [device],
+        logSeverityLevel: 4,
+        enableProfiling: true,
+        profileFilePrefix: path.join(folder, "run"),
+        ...(locations && { preferredOutputLocation: locations }),
+      });
     } catch (cause) {
       await rm(folder, { recursive: true });
       const reason = cause instanceof Error ? cause.message.trim().split("\n")[0] : String(cause);
@@ -40,37 +45,51 @@ export const deviceRuntime = (
         cause,
       });
     }
-    const endProfile = () => {
-      session.endProfiling();
-      return readFileSync(path.join(folder, readdirSync(folder)[0]!), "utf8");
-    };
-    return checked(openProgram(ort, session), device, { endProfile, folder }, onCpuFallback);
-  },
-});
+    return watched(session, device, folder, onCpuFallback);
+  };
+  return {
+    name,
+    async compile(outputs, { constants } = {}) {
+      const { session, check, close } = await open(outputs, undefined, constants);
+      const program = openProgram(ort, session);
+      return {
+        async run(feeds, into) {
+          const results = await program.run(feeds, into);
+          check();
+          return results;
+        },
+        dispose: close,
+      };
+    },
+    ...(device === "webgpu" && { memory: createDeviceMemory(ort, open) }),
+  };
+}
 
-function checked(
-  program: Program,
+/** Looks at what the first run's profile, the only file in `folder`, says. */
+function watched(
+  session: ort.InferenceSession,
   device: Device,
-  { endProfile, folder }: { endProfile(): string; readonly folder: string },
+  folder: string,
   onCpuFallback?: OnCpuFallback,
-): Program {
+): WatchedSession {
   let left: readonly string[] | undefined;
   return {
-    async run(feeds, outputs) {
-      const results = await program.run(feeds, outputs);
+    session,
+    check() {
       if (!left) {
-        left = leftToCpu(endProfile());
+        session.endProfiling();
+        left = leftToCpu(readFileSync(path.join(folder, readdirSync(folder)[0]!), "utf8"));
         if (left.length > 0) onCpuFallback?.(left);
       }
-      if (left.length === 0 || onCpuFallback) return results;
+      if (left.length === 0 || onCpuFallback) return;
       throw new DiptychError(
         "LeftToCpu",
         `The device "${device}" cannot do ${left.join(", ")}, and ONNX Runtime did that on the CPU.`,
         "Take another device, or allow the CPU's help: --cpu-fallback, onCpuFallback.",
       );
     },
-    async dispose() {
-      await program.dispose();
+    async close() {
+      await session.release();
       await rm(folder, { recursive: true });
     },
   };

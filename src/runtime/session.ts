@@ -3,7 +3,7 @@ import type * as Ort from "onnxruntime-common";
 import { onnxModel, simplify } from "../graph/index.js";
 import type { Program, Runtime, TensorData } from "./index.js";
 
-type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor">;
+export type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor">;
 
 /** Compiles graphs into sessions with these options. */
 export const onnxRuntime = (ort: OrtModule, name: string, options: Ort.InferenceSession.SessionOptions): Runtime => ({
@@ -17,27 +17,27 @@ export const onnxRuntime = (ort: OrtModule, name: string, options: Ort.Inference
 
 /** A session as a program, which ends it. */
 export function openProgram(ort: OrtModule, session: Ort.InferenceSession): Program {
-  const toOrt = ({ data, shape }: TensorData): Ort.Tensor => {
-    if (data instanceof Float32Array) return new ort.Tensor("float32", data, shape);
-    if (data instanceof Int32Array) return new ort.Tensor("int32", data, shape);
-    if (data instanceof BigInt64Array) return new ort.Tensor("int64", data, shape);
-    return new ort.Tensor("uint8", data, shape);
-  };
   const declared = new Set(session.inputNames);
   return {
     async run(feeds, into = {}) {
       const inputs: Record<string, Ort.Tensor> = {};
-      for (const [key, value] of Object.entries(feeds)) if (declared.has(key)) inputs[key] = toOrt(value);
+      for (const [key, value] of Object.entries(feeds)) if (declared.has(key)) inputs[key] = toOrt(ort, value);
       const fetches: Record<string, Ort.Tensor | null> = {};
-      for (const key of session.outputNames) fetches[key] = into[key] ? toOrt(into[key]) : null;
+      for (const key of session.outputNames) fetches[key] = into[key] ? toOrt(ort, into[key]) : null;
       const results = await session.run(inputs, fetches);
-      return Object.fromEntries(
-        session.outputNames.map((key) => {
-          const { data, dims } = results[key]!;
-          return [key, { data: data as TensorData["data"], shape: dims }];
-        }),
-      );
+      return Object.fromEntries(session.outputNames.map((key) => [key, fromOrt(results[key]!)]));
     },
     dispose: () => session.release(),
   };
 }
+
+/** An array as ONNX Runtime takes it; it is not copied. */
+export function toOrt(ort: OrtModule, { data, shape }: TensorData): Ort.Tensor {
+  if (data instanceof Float32Array) return new ort.Tensor("float32", data, shape);
+  if (data instanceof Int32Array) return new ort.Tensor("int32", data, shape);
+  if (data instanceof BigInt64Array) return new ort.Tensor("int64", data, shape);
+  return new ort.Tensor("uint8", data, shape);
+}
+
+/** What ONNX Runtime has worked out; not copied. */
+export const fromOrt = ({ data, dims }: Ort.Tensor): TensorData => ({ data: data as TensorData["data"], shape: dims });

@@ -3,6 +3,7 @@
  * same table, so that clipping, the update and saving are loops over one array.
  */
 import type { ParameterSpec } from "../clip/index.js";
+import type { FloatTensor } from "../runtime/index.js";
 
 export interface Slot {
   readonly name: string;
@@ -44,7 +45,7 @@ export function arenaLayout(table: readonly ParameterSpec[]): Layout {
   return { slots, decayed, learned, length };
 }
 
-export type Views = ReadonlyMap<string, { readonly data: Float32Array; readonly shape: readonly number[] }>;
+export type Views = ReadonlyMap<string, FloatTensor>;
 
 /** Every parameter that the arena reaches to as a view of it: what is fed to, or written by, a program. */
 export function arenaViews(layout: Layout, arena: Float32Array): Views {
@@ -72,16 +73,28 @@ export interface Stretch {
   readonly rate: number;
 }
 
+/** Of each parameter that is learned where it lies and how it is updated, in the arena's order. */
+export const learnedParts = (
+  { slots, decayed, learned }: Layout,
+  rateOf: (name: string) => number,
+): (Stretch & { readonly name: string })[] =>
+  slots
+    .filter(({ offset }) => offset < learned)
+    .map(({ name, offset, size }) => ({
+      name,
+      from: offset,
+      to: offset + size,
+      decays: offset < decayed,
+      rate: rateOf(name),
+    }));
+
 /** What is learned, in as few stretches as the shares of the learning rate allow. */
-export function stretches({ slots, decayed, learned }: Layout, rateOf: (name: string) => number): Stretch[] {
+export function stretches(layout: Layout, rateOf: (name: string) => number): Stretch[] {
   const found: Stretch[] = [];
-  for (const { name, offset, size } of slots) {
-    if (offset >= learned) break;
-    const slot = { from: offset, to: offset + size, decays: offset < decayed, rate: rateOf(name) };
+  for (const { from, to, decays, rate } of learnedParts(layout, rateOf)) {
     const last = found.at(-1);
-    if (last && last.decays === slot.decays && last.rate === slot.rate)
-      found[found.length - 1] = { ...last, to: slot.to };
-    else found.push(slot);
+    if (last && last.decays === decays && last.rate === rate) found[found.length - 1] = { ...last, to };
+    else found.push({ from, to, decays, rate });
   }
   return found;
 }

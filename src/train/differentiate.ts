@@ -2,18 +2,15 @@
  * @file What both ways to the gradients of a batch give: all in one program (`fused.ts`), or micro-batch by micro-batch
  * (`cached.ts`). The gradients themselves go to their arena.
  */
-import type { ClipConfig, ModelOptions, Objective } from "../clip/index.js";
+import type { ClipConfig } from "../clip/index.js";
 import type { Tensor } from "../graph/index.js";
 import type { CompileOptions, Program, Runtime, TensorData } from "../runtime/index.js";
 import type { Views } from "./arena.js";
 import type { TrainingBatch } from "./batch.js";
+import type { Task } from "./stepper.js";
 
-/** What a step is made of: the model, where its numbers lie, and what runs it. */
-export interface Model {
-  readonly config: ClipConfig;
-  readonly objective: Objective;
-  /** Which parameters learn, adapters beside them, and what of the pictures is looked at. */
-  readonly learning: Pick<ModelOptions, "lora" | "frozen" | "keptPatches">;
+/** What a step over arenas is made of: the model, where its numbers lie, and what runs it. */
+export interface Model extends Task {
   /** Views of the arenas by name. */
   readonly parameters: Views;
   readonly gradients: Views;
@@ -53,17 +50,18 @@ export const imagesAtATime = 16;
 export const portionOf = ({ image }: ClipConfig): number | undefined =>
   image.kind === "vit" ? imagesAtATime : undefined;
 
-const averagePrefix = "new ";
+/** Before the name of what a step changes: its value after the step. */
+export const after = "new ";
 
 /** The new running averages among a model's outputs. */
 export const averageOutputs = (statistics: ReadonlyMap<string, Tensor | null>): Record<string, Tensor> =>
-  Object.fromEntries([...statistics].flatMap(([name, value]) => (value ? [[averagePrefix + name, value]] : [])));
+  Object.fromEntries([...statistics].flatMap(([name, value]) => (value ? [[after + name, value]] : [])));
 
 /** The new running averages among a program's results. */
 export const averagesOf = (results: Readonly<Record<string, TensorData>>): Map<string, Float32Array> =>
   new Map(
     Object.entries(results).flatMap(([name, { data }]) =>
-      name.startsWith(averagePrefix) ? [[name.slice(averagePrefix.length), data as Float32Array]] : [],
+      name.startsWith(after) ? [[name.slice(after.length), data as Float32Array]] : [],
     ),
   );
 

@@ -1,4 +1,4 @@
-/** @file A batch's loss and gradients in one program: the fastest way, for one process and a batch whose activations fit. */
+/** @file A batch's loss and gradients in one graph: the fastest way, for one process and a batch whose activations fit. */
 import { contrastiveModel, cosines, l2Normalise } from "../clip/index.js";
 import { argMax, gradient, share, sum } from "../graph/index.js";
 import type { TensorData } from "../runtime/index.js";
@@ -6,18 +6,20 @@ import { microBatches, type TrainingBatch, teacherOf, towerFeeds } from "./batch
 import {
   averageOutputs,
   averagesOf,
+  type BatchReport,
   type Differentiator,
   type Model,
   meanCosine,
   portionOf,
   rightRows,
 } from "./differentiate.js";
+import type { Task } from "./stepper.js";
 
 /** Of texts in the order of their lengths, so many are about equally long, and enough to fill the matrix products. */
 const textsAtATime = 32;
 
-export async function createFused(model: Model, batch: number): Promise<Differentiator> {
-  const { config, objective, learning } = model;
+/** A batch's graph: what it says, its new running averages, and the gradient of its loss by every parameter that learns. */
+export function batchGraph({ config, objective, learning }: Task, batch: number) {
   const graph = contrastiveModel(config, {
     batch,
     training: true,
@@ -27,7 +29,7 @@ export async function createFused(model: Model, batch: number): Promise<Differen
     textsAtATime,
   });
   const [images, texts] = [l2Normalise(graph.imageFeatures), l2Normalise(graph.textFeatures)];
-  const outputs = share({
+  const { loss, ...others } = share({
     loss: graph.loss,
     bestText: argMax(cosines(images, texts), 1),
     bestImage: argMax(cosines(images, texts), 0),
@@ -35,36 +37,51 @@ export async function createFused(model: Model, batch: number): Promise<Differen
     textSum: sum(texts, [0]),
     ...averageOutputs(graph.statistics),
   });
-  const gradients = gradient(outputs.loss!, [...graph.parameters.values()]);
+  const gradients = gradient(loss!, [...graph.parameters.values()]);
+  return {
+    outputs: { loss: loss!, ...others },
+    stored: graph.stored,
+    gradients: new Map(Array.from(graph.parameters.keys(), (name, i) => [name, gradients[i]!])),
+  };
+}
+
+/** The inputs of `batchGraph` that are not parameters. @throws DiptychError "NoTeacher", "TeacherWidth" */
+export function batchFeeds({ config, objective }: Task, pairs: TrainingBatch): Record<string, TensorData> {
+  const { group, size } = pairs;
+  const teacher = teacherOf(objective, config, pairs);
+  const { ids: _inPortions, ...ofPictures } = towerFeeds(config, pairs);
+  return {
+    ...ofPictures,
+    ...textFeeds(pairs),
+    group: { data: group, shape: [size] },
+    ...(teacher && { teacher_image: teacher.image, teacher_text: teacher.text }),
+  };
+}
+
+/** What the outputs of `batchGraph` say. */
+export const batchReport = (
+  results: Readonly<Record<string, TensorData>>,
+  { group, size }: TrainingBatch,
+): BatchReport => ({
+  loss: Number(results.loss!.data[0]),
+  imageAccuracy: rightRows(results.bestText!, group, group) / size,
+  textAccuracy: rightRows(results.bestImage!, group, group) / size,
+  imageCosine: meanCosine(results.imageSum!.data as Float32Array, size),
+  textCosine: meanCosine(results.textSum!.data as Float32Array, size),
+});
+
+export async function createFused(model: Model, batch: number): Promise<Differentiator> {
+  const { outputs, gradients } = batchGraph(model, batch);
   const program = await model.compile({
     ...outputs,
-    ...Object.fromEntries([...graph.parameters.keys()].map((name, i) => [`d ${name}`, gradients[i]!])),
+    ...Object.fromEntries(Array.from(gradients, ([name, tensor]) => [`d ${name}`, tensor])),
   });
   const parameters = Object.fromEntries(model.parameters);
   const into = Object.fromEntries([...model.gradients].map(([name, view]) => [`d ${name}`, view]));
   return {
     async differentiate(pairs) {
-      const { group, size } = pairs;
-      const teacher = teacherOf(objective, config, pairs);
-      const { ids: _inPortions, ...ofPictures } = towerFeeds(config, pairs);
-      const results = await program.run(
-        {
-          ...parameters,
-          ...ofPictures,
-          ...textFeeds(pairs),
-          group: { data: group, shape: [size] },
-          ...(teacher && { teacher_image: teacher.image, teacher_text: teacher.text }),
-        },
-        into,
-      );
-      return {
-        loss: Number(results.loss!.data[0]),
-        imageAccuracy: rightRows(results.bestText!, group, group) / size,
-        textAccuracy: rightRows(results.bestImage!, group, group) / size,
-        imageCosine: meanCosine(results.imageSum!.data as Float32Array, size),
-        textCosine: meanCosine(results.textSum!.data as Float32Array, size),
-        statistics: averagesOf(results),
-      };
+      const results = await program.run({ ...parameters, ...batchFeeds(model, pairs) }, into);
+      return { ...batchReport(results, pairs), statistics: averagesOf(results) };
     },
     dispose: () => program.dispose(),
   };

@@ -9,7 +9,8 @@ import type { PicturePool } from "../image/node.js";
 import type { Tokenizer } from "../tokenizer/index.js";
 import type { TrainingBatch } from "./batch.js";
 import type { Recipe } from "./recipe.js";
-import type { StepResult, Trainer } from "./step.js";
+import type { Trainer } from "./step.js";
+import type { StepResult } from "./stepper.js";
 import type { Validation } from "./validation.js";
 
 /** One line of `log.jsonl`. */

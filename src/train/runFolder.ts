@@ -13,13 +13,13 @@ import {
   type Parameter,
   pruneGenerations,
   saveCheckpoint,
-  type TrainingState,
 } from "../checkpoint/node.js";
 import { DiptychError } from "../errors.js";
 import { arenaViews } from "./arena.js";
 import { published } from "./published.js";
 import type { Recipe } from "./recipe.js";
 import type { StartingState } from "./start.js";
+import { besideParameters, type SavedState } from "./state.js";
 import type { Trainer } from "./step.js";
 
 /** `training.json` of a checkpoint. */
@@ -31,8 +31,7 @@ interface RunState {
 
 /** A run as its newest checkpoint has it. */
 export interface SavedRun extends StartingState {
-  readonly step: number;
-  readonly tensors: TrainingState["tensors"];
+  readonly saved: SavedState;
 }
 
 /** What the weights and the order of the samples follow from; the rest of a recipe may change between parts of a run. */
@@ -66,7 +65,8 @@ export async function loadRun(out: string, recipe: Recipe): Promise<SavedRun> {
   for (const { name, data, shape } of training.tensors) {
     if (name.startsWith(trained)) parameters.set(name.slice(trained.length), { data, shape });
   }
-  return { ...checkpoint, parameters, tokenizer, step, tensors: training.tensors };
+  const tensors = new Map(training.tensors.map((tensor) => [tensor.name, tensor]));
+  return { ...checkpoint, parameters, tokenizer, saved: { steps: step, tensors } };
 }
 
 /** @throws DiptychError "RunExists" where a run has got beyond its start */
@@ -78,19 +78,23 @@ export async function refuseToOverwrite(out: string): Promise<void> {
   }
 }
 
-/** Saves the state after `trainer.optimiser.steps` steps as the newest checkpoint, and removes the oldest. Returns its folder. */
+/** Saves the state after `trainer.steps` steps as the newest checkpoint, and removes the oldest. Returns its folder. */
 export async function saveRun(
   out: string,
   recipe: Recipe,
   start: Omit<StartingState, "parameters">,
   trainer: Trainer,
 ): Promise<string> {
-  const step = trainer.optimiser.steps;
+  const step = trainer.steps;
   const folder = generationFolder(out, step);
-  const named = trainer.named();
-  const parameters = published(trainer, named);
+  const state = await trainer.state();
+  const named = arenaViews(trainer.layout, state.parameters);
+  const parameters = published(trainer, state, named);
   const others = [...named].filter(([name, { data }]) => parameters.get(name)?.data !== data);
-  const tensors = [...arenas(trainer), ...others.map(([name, value]) => ({ name: trained + name, ...value }))];
+  const tensors = [
+    ...besideParameters(trainer.layout, state),
+    ...others.map(([name, value]) => [trained + name, value] as const),
+  ].map(([name, value]) => ({ name, ...value }));
   await saveCheckpoint(
     folder,
     { ...start, parameters, origin: "Trained by Diptych." },
@@ -98,27 +102,6 @@ export async function saveRun(
   );
   await pruneGenerations(out, recipe.keep);
   return folder;
-}
-
-/** Puts a saved run's optimiser where it was. */
-export function restore(trainer: Trainer, { step, tensors }: SavedRun): void {
-  const saved = new Map(tensors.map((tensor) => [tensor.name, tensor.data]));
-  for (const { name, data } of arenas(trainer)) {
-    const values = saved.get(name);
-    if (!values) {
-      throw new DiptychError("DamagedRun", `The checkpoint has no ${name}.`, "Restore the file training.safetensors.");
-    }
-    data.set(values);
-  }
-  trainer.optimiser.steps = step;
-}
-
-/** What a run needs to go on beside its parameters, live. */
-function arenas({ layout, optimiser, ema }: Trainer): TrainingState["tensors"] {
-  const moments = { "first moment of ": optimiser.first, "second moment of ": optimiser.second };
-  return Object.entries({ ...moments, ...(ema && { "average of ": ema.average }) }).flatMap(([prefix, arena]) =>
-    [...arenaViews(layout, arena)].map(([name, view]) => ({ name: prefix + name, ...view })),
-  );
 }
 
 /** A log of the run, of steps before `step` only: a run that was killed has logged more than it has saved. */

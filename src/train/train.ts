@@ -20,7 +20,7 @@ import type { Hooks, Observer, StepReport } from "./observer.js";
 import { patchesFor } from "./patchDropout.js";
 import { alone, type Ranks } from "./ranks.js";
 import type { Recipe } from "./recipe.js";
-import { loadRun, openLog, refuseToOverwrite, restore, saveRun } from "./runFolder.js";
+import { loadRun, openLog, refuseToOverwrite, saveRun } from "./runFolder.js";
 import { learningRate } from "./schedule.js";
 import { type StartingState, startingState } from "./start.js";
 import { Trainer } from "./step.js";
@@ -74,7 +74,7 @@ export async function train(recipe: Recipe, options: TrainOptions): Promise<Trai
     const { trainer, start, resumed } = await openTrainer(recipe, source, options, ranks);
     atEnd.push(() => trainer.dispose());
     const { config, preprocess, tokenizer } = start;
-    let step = trainer.optimiser.steps;
+    let step = trainer.steps;
     await allAt(step, ranks);
     let savedAt = step;
     let unreadable = 0;
@@ -179,12 +179,11 @@ async function openTrainer(
   { out, base, resume, runtime }: TrainOptions,
   ranks: Ranks,
 ): Promise<{ trainer: Trainer; start: Omit<StartingState, "parameters">; resumed: boolean }> {
-  const saved = resume ? await loadRun(out, recipe) : null;
-  if (!saved) await refuseToOverwrite(out);
-  const { parameters, config, preprocess, tokenizer } = saved ?? (await startingState(recipe, source, base));
-  const trainer = await Trainer.create(config, parameters, recipe, runtime, ranks);
-  if (saved) restore(trainer, saved);
-  return { trainer, start: { config, preprocess, tokenizer }, resumed: saved !== null };
+  const run = resume ? await loadRun(out, recipe) : null;
+  if (!run) await refuseToOverwrite(out);
+  const { parameters, config, preprocess, tokenizer } = run ?? (await startingState(recipe, source, base));
+  const trainer = await Trainer.create(config, parameters, recipe, runtime, ranks, run?.saved);
+  return { trainer, start: { config, preprocess, tokenizer }, resumed: run !== null };
 }
 
 const stepsOf = ({ epochs, samples, batchSize }: Recipe, perEpoch: number): number =>

@@ -10,6 +10,7 @@ import { saveCheckpoint } from "../checkpoint/node.js";
 import { openSource } from "../data/index.js";
 import type { Runtime } from "../runtime/index.js";
 import { createClip, evaluateRetrieval, type RetrievalMetrics } from "../tasks/index.js";
+import { arenaViews } from "./arena.js";
 import type { Hooks, OpenRun } from "./observer.js";
 import { poolPictures } from "./poolPictures.js";
 import { published } from "./published.js";
@@ -69,7 +70,9 @@ export async function validateRun(
       if ((step + 1) % every !== 0 && step + 1 !== steps) return;
       const { config, preprocess, tokenizer } = run;
       const origin = `Trained by Diptych: the best of a run by ${metric} on held-out pairs.`;
-      const model = { config, preprocess, tokenizer, parameters: published(trainer, trainer.named()), origin };
+      const state = await trainer.state();
+      const parameters = published(trainer, state, arenaViews(trainer.layout, state.parameters));
+      const model = { config, preprocess, tokenizer, parameters, origin };
       const clip = createClip(model, runtime, poolPictures(pool));
       const { textToImage, imageToText } = await evaluateRetrieval(clip, source).finally(clip.dispose);
       const result = { textToImage, imageToText };

@@ -1,52 +1,17 @@
 /** @file Batches in micro-batches, and shared among ranks, are learned from as if they were taken at once. */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { type ClipConfig, initialise, inputSides, parameterTable, presets } from "../../src/clip/index.js";
+import { type ClipConfig, initialise, parameterTable } from "../../src/clip/index.js";
 import { randomStream } from "../../src/image/index.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
 import { arenaLayout, keptPatches, Trainer, type TrainerOptions, type TrainingBatch } from "../../src/train/index.js";
 import { golden, goldenModel, largestDifference } from "../clip/goldenModel.js";
 import { hasShared, shared } from "../goldens.js";
 import { fakeRanks } from "./fakeRanks.js";
+import { batchFor, batchSize, resnet, sigmoidVit, vit } from "./smallModels.js";
 
 const runtime = nodeRuntime({ threads: 1 });
 const adamw = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2, clipNorm: 1 };
-const batchSize = 8;
-
-const { image: imageTower, text: textTower, ...sizes } = presets["ViT-test"];
-const vit: ClipConfig = {
-  ...sizes,
-  image: { ...imageTower, layers: 1 } as ClipConfig["image"],
-  text: { ...textTower, layers: 1, vocabularySize: 60 },
-};
-const sigmoidVit: ClipConfig = { ...vit, logitBias: true };
-const resnet: ClipConfig = {
-  ...vit,
-  image: { kind: "resnet", imageSize: 32, layers: [1, 1, 1, 1], width: 8, heads: 4 },
-};
-
-/** Random pairs, shorter texts first; the first and the last two have one caption. */
-function batchFor(config: ClipConfig): TrainingBatch {
-  const random = randomStream([3]);
-  const numbers = (length: number) => Float32Array.from({ length }, () => 2 * random() - 1);
-  const length = 12;
-  const lengths = Int32Array.from({ length: batchSize }, (_, row) => 4 + row);
-  const ids = new Int32Array(batchSize * length);
-  for (const [row, tokens] of lengths.entries()) {
-    for (let i = 0; i < tokens; i++) ids[row * length + i] = i === tokens - 1 ? 59 : 1 + Math.floor(random() * 50);
-  }
-  const [height, width] = inputSides(config);
-  return {
-    pixels: numbers(batchSize * 3 * height * width),
-    ids,
-    length,
-    lengths,
-    size: batchSize,
-    group: Int32Array.of(0, 1, 2, 3, 4, 5, 0, 0),
-    teacher: { image: numbers(batchSize * config.embedSize), text: numbers(batchSize * config.embedSize) },
-  };
-}
-
 /** The part of a batch that is rank `rank`'s of `size`. */
 function shareOf(batch: TrainingBatch, rank: number, size: number): TrainingBatch {
   const part = <T extends Float32Array | Int32Array>(all: T) =>
@@ -81,7 +46,8 @@ function learn(config: ClipConfig, options: Partial<TrainerOptions> = {}, ranks 
     ranks.map(async (each) => {
       const trainer = await Trainer.create(config, values, { ...adamw, batchSize, ...options }, runtime, each);
       const report = await trainer.step(shareOf(batch, each.rank, each.size), 1e-3);
-      const { gradients, parameters } = trainer;
+      const { parameters } = await trainer.state();
+      const gradients = trainer.gradients!;
       await trainer.dispose();
       return { report: { ...report }, gradients, parameters };
     }),

@@ -174,7 +174,8 @@ describe("averaged weights", () => {
   test("follow the parameters, at first faster, by the formula", async () => {
     const parameters = Float32Array.from({ length: 70_003 }, (_, i) => Math.sin(i));
     const learned = 70_001;
-    const ema = await createEma(parameters, learned, 0.5, runtime);
+    const average = parameters.slice(0, learned);
+    const ema = await createEma(average, 0.5, runtime);
     const expected = Array.from(parameters.subarray(0, learned));
     for (let updates = 1; updates <= 12; updates++) {
       for (let i = 0; i < parameters.length; i++) parameters[i] = Math.cos(i * updates);
@@ -182,7 +183,7 @@ describe("averaged weights", () => {
       const keep = Math.min(0.5, (1 + updates) / (10 + updates));
       for (let i = 0; i < learned; i++) expected[i] = keep * expected[i]! + (1 - keep) * parameters[i]!;
     }
-    expect(largestDifference(ema.average, expected)).toBeLessThan(1e-6);
+    expect(largestDifference(average, expected)).toBeLessThan(1e-6);
     await ema.dispose();
   });
 });
