@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { cleanText } from "../../src/tokenizer/index.js";
@@ -33,6 +35,14 @@ describe.skipIf(!hasShared)("text as the references repair it", () => {
       }
     }
   });
+});
+
+test("garbled texts of every kind are repaired as ftfy repairs them", () => {
+  const read: { lines: [string, string][] } = JSON.parse(
+    readFileSync(path.join(import.meta.dirname, "repaired.json"), "utf8"),
+  );
+  expect(read.lines.length).toBeGreaterThan(300);
+  for (const [text, fixed] of read.lines) expect(fixText(text), JSON.stringify(text)).toBe(fixed);
 });
 
 describe("text repair", () => {
