@@ -5,7 +5,7 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { DiptychError } from "../errors.js";
-import { livePage, type RunStory, runParts } from "../report/index.js";
+import { livePage, type RunStory, runParts, stateOf } from "../report/index.js";
 import { followRun } from "./runFolder.js";
 
 export const defaultPort = 6060;
@@ -22,9 +22,8 @@ export async function serveLivePage(folder: string, port: number): Promise<LiveP
   const listeners = new Set<ServerResponse>();
   const shown = new Map<string, string>();
   const story = async (): Promise<RunStory> => {
-    const { steps, ...rest } = await read();
-    const last = steps.at(-1);
-    return { ...rest, steps, state: last && last.step + 1 === last.steps ? "finished" : "running" };
+    const told = await read();
+    return { ...told, state: stateOf(told, "running") };
   };
 
   const update = async (): Promise<void> => {

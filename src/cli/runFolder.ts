@@ -2,7 +2,15 @@
 import { open, readFile } from "node:fs/promises";
 import path from "node:path";
 import { DiptychError } from "../errors.js";
-import type { RunStory, StoryPair, StoryProbe, StoryRemark, StoryStep, StoryValidation } from "../report/index.js";
+import {
+  type RunStory,
+  type StoryPair,
+  type StoryProbe,
+  type StoryRemark,
+  type StoryStep,
+  type StoryValidation,
+  stateOf,
+} from "../report/index.js";
 
 /** Answers with the folder's state at the time of each call. */
 export type StoryReader = () => Promise<Omit<RunStory, "state">>;
@@ -35,9 +43,9 @@ export function followRun(folder: string): StoryReader {
 /** @throws DiptychError "NoRun" */
 export async function readRun(folder: string): Promise<RunStory> {
   const story = await followRun(folder)();
-  const last = story.steps.at(-1);
-  if (!last) throw new DiptychError("NoRun", `${folder} has no log of a run (log.jsonl).`, "Name the folder of a run.");
-  return { ...story, state: last.step + 1 === last.steps ? "finished" : "unfinished" };
+  if (story.steps.length === 0)
+    throw new DiptychError("NoRun", `${folder} has no log of a run (log.jsonl).`, "Name the folder of a run.");
+  return { ...story, state: stateOf(story, "unfinished") };
 }
 
 /** The whole lines of a growing file; a file that became shorter is read anew. */

@@ -3,6 +3,7 @@
  * clock.
  */
 export { type CurvesFigure, curvesSvg, type Panel, type Series } from "./curves.js";
+export { stateOf } from "./ending.js";
 export type { Part } from "./html.js";
 export { livePage, reportPage, runParts } from "./runPage.js";
 export { type SimilarityFigure, similarityMatrixSvg } from "./similarityMatrix.js";

@@ -3,6 +3,7 @@
  * probe and the recipe. The live page is the same page: its parts are sent again when they change.
  */
 import { type Panel, panelSvg } from "./curves.js";
+import { whyStopped } from "./ending.js";
 import { htmlPage, type Part } from "./html.js";
 import { otherCosine, ownCosine, probeAccuracy, probePart, probeScript } from "./probe.js";
 import type { RunStory, StoryProbe, StoryRemark, StoryStep, StoryValidation } from "./story.js";
@@ -43,7 +44,8 @@ function bestValidation(validations: RunStory["validations"]): string {
 /** Tiles are means over so many steps; single batches jump. */
 const recent = 20;
 
-function head({ name, state, steps, recipe, validations }: RunStory): string {
+function head(story: RunStory): string {
+  const { name, state, steps, recipe, validations } = story;
   const last = steps.at(-1);
   const title = `<h1>${escapeXml(name)}</h1>`;
   if (!last) return `${title}<p class="quiet">No step has been logged yet.</p>`;
@@ -58,6 +60,7 @@ function head({ name, state, steps, recipe, validations }: RunStory): string {
   return [
     title,
     `<p class="quiet"><span${state === "running" ? ' class="live"' : ""}>${state}</span> · ${line.join(" · ")}</p>`,
+    ...(state === "stopped early" ? [`<p class="quiet">${escapeXml(whyStopped(story) ?? "")}</p>`] : []),
     `<div class="bar"><i style="width:${((100 * (last.step + 1)) / last.steps).toFixed(2)}%"></i></div>`,
     tiles(steps, recipe),
     `<p class="quiet small tilenote">Means of the last ${Math.min(recent, steps.length)} steps.${bestValidation(validations)}</p>`,

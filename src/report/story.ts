@@ -2,7 +2,7 @@
 export interface RunStory {
   /** What the run is called: its folder's name. */
   readonly name: string;
-  readonly state: "running" | "finished" | "unfinished";
+  readonly state: "running" | "finished" | "stopped early" | "unfinished";
   readonly recipe: Readonly<Record<string, unknown>>;
   /** By rising step. */
   readonly steps: readonly StoryStep[];
@@ -47,6 +47,8 @@ interface Recall {
 
 export interface StoryValidation {
   readonly step: number;
+  /** Whether nothing before was as good. */
+  readonly best: boolean;
   readonly textToImage: Recall;
   readonly imageToText: Recall;
 }

@@ -1,5 +1,5 @@
 /**
- * @file Two methods of Python's `str` where JavaScript's namesakes answer otherwise. The reference is Python 3.11 with
+ * @file Three functions of Python on a `str` where JavaScript's namesakes answer otherwise. The reference is Python 3.11 with
  * Unicode 14.
  */
 
@@ -19,5 +19,17 @@ export function pythonLower(text: string): string {
   return text
     .split(newerCapitals)
     .map((piece, i) => (i % 2 === 1 ? piece : piece.toLowerCase()))
+    .join("");
+}
+
+/** Combining marks and parts of composed characters that Unicode got after version 14. */
+const newerMarks =
+  /(\u0897|[\u1acf-\u1aeb\u{105c9}-\u{105e4}\u{10d69}-\u{10d6d}\u{10efa}-\u{10eff}\u{11382}-\u{113d0}\u{11f41}\u{11f42}\u{1611e}-\u{1612f}\u{16d63}-\u{16d6a}\u{1e08f}\u{1e4ec}-\u{1e6f5}])/u;
+
+/** `unicodedata.normalize("NFC", …)`: what is newer than the reference's Unicode is a letter like any other to it. */
+export function composed(text: string): string {
+  return text
+    .split(newerMarks)
+    .map((piece, i) => (i % 2 === 1 ? piece : piece.normalize("NFC")))
     .join("");
 }

@@ -1,5 +1,5 @@
 /** @file Every model of the reference in every container, from its file to features, loss and gradients. */
-import { copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -11,6 +11,7 @@ import { nodeRuntime } from "../../src/runtime/node.js";
 import { createClip } from "../../src/tasks/index.js";
 import { type Expected, golden, largestDifference, relativeDifference } from "../clip/goldenModel.js";
 import { hasShared, shared } from "../goldens.js";
+import { publishedVariant, variantJson } from "./publishedVariant.js";
 
 const runtime = nodeRuntime({ threads: 1 });
 const models = shared("goldens/models");
@@ -260,33 +261,17 @@ const unknownToHuggingFace: Readonly<Record<string, string>> = {
 };
 
 describe.skipIf(!hasShared)("the options of open_clip's configs", () => {
-  const json = async (name: string) =>
-    JSON.parse(await readFile(path.join(models, "variants", `${name}.json`), "utf8"));
-
-  /** A folder as open_clip publishes one. */
-  async function published(name: string): Promise<string> {
-    const place = path.join(folder, name);
-    await mkdir(place, { recursive: true });
-    const { config } = await json(name);
-    await writeFile(path.join(place, "open_clip_config.json"), JSON.stringify({ model_cfg: config }));
-    await copyFile(
-      path.join(models, "variants", `${name}.safetensors`),
-      path.join(place, "open_clip_model.safetensors"),
-    );
-    return place;
-  }
-
   test("are all here", async () => {
-    expect([...variants].sort()).toEqual(Object.keys(await json("index")).sort());
+    expect([...variants].sort()).toEqual(Object.keys(await variantJson("index")).sort());
   });
 
   test.each(variants)("%s", async (name) => {
-    const checkpoint = await loadCheckpoint(await published(name));
+    const checkpoint = await loadCheckpoint(await publishedVariant(folder, name));
     const outputs = await golden(`models/variants/${name}.io`);
     const inputs = new Map([...(await golden("models/variants/inputs")), ...outputs]);
     const result = await run(checkpoint, inputs, { gradients: true });
     expectOutputs(result, outputs);
-    const { gradient_norms } = (await json(name)) as { gradient_norms: Record<string, number> };
+    const { gradient_norms } = (await variantJson(name)) as { gradient_norms: Record<string, number> };
     for (const [key, expected] of Object.entries(gradient_norms)) {
       if (key.startsWith("text_decoder.")) continue;
       if (key === "visual.positional_embedding" && name === "vision_sin_cos_2d") continue; // fixed there

@@ -1,4 +1,7 @@
-/** @file Adapters against the identity that defines them: the model with W + (alpha / rank)·B·A in W's place. */
+/**
+ * @file Adapters against the identity that defines them, the model with W + (alpha / rank)·B·A in W's place, and against
+ * finite differences of the loss.
+ */
 import { describe, expect, test } from "vitest";
 import {
   type ClipConfig,
@@ -89,6 +92,41 @@ describe.each<[string, ClipConfig, Lora["targets"]]>([
     for (const [name, { data }] of merged) expect(largestDifference(data, values.get(name)!.data), name).toBe(0);
     const [adapted, plain] = [await run(config, values, [], lora), await run(config, values, [])];
     expect(adapted).toEqual(plain);
+  });
+
+  test("have the gradients that finite differences of the loss show", async () => {
+    const values = valuesOf(config, lora, 0.5);
+    const names = adapters.map(({ name }) => name);
+    const model = contrastiveModel(config, { batch: size, lora });
+    const gradients = gradient(
+      model.loss,
+      names.map((name) => model.parameters.get(name)!),
+    );
+    const both = await runtime.compile({
+      loss: model.loss,
+      ...Object.fromEntries(names.map((name, i) => [`d ${name}`, gradients[i]!])),
+    });
+    const slopes = await both.run({ ...batch, ...Object.fromEntries(values) });
+    await both.dispose();
+    const program = await runtime.compile({ loss: model.loss });
+    const signs = randomStream([5]);
+    for (const name of names) {
+      const { data, shape } = values.get(name)!;
+      const slope = slopes[`d ${name}`]!.data as Float32Array;
+      // Along a random half of the gradient: a wrong entry would have to be made up for by others in that half.
+      const direction = slope.map((v) => (signs() < 0.5 ? v : 0));
+      const square = direction.reduce((sum, v) => sum + v * v, 0);
+      // The loss changes by 1e-3: float32 knows that to a few parts in 10,000, and it is little enough to be linear.
+      const step = 1e-3 / square;
+      const lossAt = async (by: number) => {
+        const moved = { data: data.map((v, i) => v + by * direction[i]!), shape };
+        const { loss } = await program.run({ ...batch, ...Object.fromEntries(values), [name]: moved });
+        return Number(loss!.data[0]);
+      };
+      const change = ((await lossAt(step)) - (await lossAt(-step))) / (2 * step);
+      expect(Math.abs(change / square - 1), name).toBeLessThan(2e-3);
+    }
+    await program.dispose();
   });
 
   test("give what the merged model gives, and gradients that are its own by the chain rule", async () => {

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { curvesSvg, type RunStory, reportPage, runParts, similarityMatrixSvg } from "../../src/report/index.js";
+import {
+  curvesSvg,
+  type RunStory,
+  reportPage,
+  runParts,
+  similarityMatrixSvg,
+  stateOf,
+} from "../../src/report/index.js";
 import { escapeXml, textWidth, ticks, truncateText, wrapText } from "../../src/report/svg.js";
 
 const dot = "data:image/png;base64,iVBORw0KGgo=";
@@ -132,6 +139,7 @@ describe("a run's page", () => {
     remarks: [{ code: "X", severity: "warning", step: 3, what: note, why: caption, suggestion: note }],
     validations: [10, 50].map((step) => ({
       step,
+      best: true,
       textToImage: { "recall@1": step / 100 },
       imageToText: { "recall@1": 0.3 },
     })),
@@ -177,6 +185,31 @@ describe("a run's page", () => {
     const head = html("head", story("one", ""));
     expect(head).toContain("Means of the last 20 steps.");
     expect(head).toContain("behind step 51: recall@1 50% of pictures by text, 30% of texts by picture");
+  });
+
+  test.each([
+    ["that ran out of patience", 50, [true, false, false], "stopped early", "2 validations in a row brought no better"],
+    ["that got better again", 50, [true, false, true], "unfinished", undefined],
+    ["that waits for less than its patience", 50, [false, true, false], "unfinished", undefined],
+    ["that went on behind its last validation", 52, [true, false, false], "unfinished", undefined],
+    ["whose patience ran out at its last step", 59, [true, false, false], "finished", undefined],
+  ] as const)("of a run %s says how it ended", (_, lastStep, bests, state, why) => {
+    const told = story("one", "");
+    const run = {
+      ...told,
+      recipe: { ...told.recipe, validation: { every: 10, patience: 2, metric: "recall@1" } },
+      steps: told.steps.slice(0, lastStep + 1),
+      validations: bests.map((best, i) => ({
+        step: [30, 40, lastStep === 52 ? 50 : lastStep][i]!,
+        best,
+        textToImage: { "recall@1": 0.1 },
+        imageToText: { "recall@1": 0.1 },
+      })),
+    };
+    expect(stateOf(run, "unfinished")).toBe(state);
+    const page = reportPage({ ...run, state: stateOf(run, "unfinished") });
+    if (why) expect(page).toContain(`${why} recall@1 than behind step 31.`);
+    else expect(page).not.toContain("brought no better");
   });
 
   test("of a run that has not begun says so", () => {

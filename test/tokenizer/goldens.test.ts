@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { createTokenizer, readTokenizerFiles, tokenize } from "../../src/tokenizer/index.js";
 import { loadClipTokenizer } from "../../src/tokenizer/node.js";
+import { golden } from "../clip/goldenModel.js";
 import { hasShared, shared } from "../goldens.js";
 import { readJsonLines } from "./jsonLines.js";
 
@@ -39,6 +40,24 @@ describe.skipIf(!hasShared)("the reference's tokenizer", async () => {
       if (openai_error === null) expect(tokenize(tokenizer, [text], options)).toEqual(cut);
       else expect(() => tokenize(tokenizer, [text], options)).toThrow("TextTooLong");
     }
+  });
+
+  test.each([
+    ["models/vit/texts.json", "models/vit/inputs", "tokens_full_vocab", 49408],
+    ["models/vit-gelu/texts.json", "models/vit-gelu/inputs", "tokens_full_vocab", 49408],
+    ["models/vit/texts.json", "models/vit/inputs", "tokens", 512],
+    ["train/captions.json", "train/batches", "tokens", 512],
+  ])("gives the ids of %s that %s holds as %s, of %i", async (texts, inputs, name, vocabulary) => {
+    const captions: string[] = JSON.parse(readFileSync(shared(`goldens/${texts}`), "utf8"));
+    const { data } = tokenize(tokenizer, captions, { contextLength: 77, padTo: "context", truncate: true });
+    // A small model's ids are folded: the markers stay the last two, and padding 0 (`common.fold_ids` in the README).
+    const folded = (id: number) => {
+      if (id === 0 || vocabulary === 49408) return id;
+      return id >= 49406 ? vocabulary - 49408 + id : (id % (vocabulary - 3)) + 1;
+    };
+    const expected = (await golden(inputs)).get(name)!;
+    expect(expected.shape).toEqual([captions.length, 77]);
+    expect(Array.from(data, folded)).toEqual([...expected.data]);
   });
 
   test("decodes ids to the same text", () => {

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { cleanText } from "../../src/tokenizer/index.js";
@@ -35,6 +37,14 @@ describe.skipIf(!hasShared)("text as the references repair it", () => {
   });
 });
 
+test("garbled texts of every kind are repaired as ftfy repairs them", () => {
+  const read: { lines: [string, string][] } = JSON.parse(
+    readFileSync(path.join(import.meta.dirname, "repaired.json"), "utf8"),
+  );
+  expect(read.lines.length).toBeGreaterThan(300);
+  for (const [text, fixed] of read.lines) expect(fixText(text), JSON.stringify(text)).toBe(fixed);
+});
+
 describe("text repair", () => {
   test.each([
     ["UTF-8 read as Windows-1252", "cafÃ© â€“ âœ” ok", "café – ✔ ok"],
@@ -48,23 +58,42 @@ describe("text repair", () => {
       "&eacute;&EACUTE;&amp;\n<b>&amp;\n&amp;",
       "éÉ&\n<b>&amp;\n&amp;",
     ],
+    ["half of a surrogate's bytes before a line end", "í\xa0˝í±\n", "\u{1f44a}"],
+    ["marks newer than the references' Unicode, which are letters to them", "A\u1add\u0301", "A\u1add\u0301"],
     ["control characters and terminal colours", "\x1b[31mred\x1b[0m\x00\ufeff!\r\n", "red!\n"],
   ])("%s", (_, text, fixed) => {
     expect(fixText(text)).toBe(fixed);
   });
 
-  test("leaves repaired text as it is", () => {
-    fc.assert(
-      fc.property(
-        fc.string({
-          unit: fc.constantFrom(..."aé ÃÂâ€œ™©\u00a0\u0093ð\x9f&;lt#5x\u0301ﬁＡ“日🙂\r\n\x1b[m"),
-          maxLength: 20,
-        }),
-        (text) => {
-          const fixed = fixText(text).replaceAll("<", "");
-          expect(fixText(fixed)).toBe(fixed);
-        },
+  /** Pieces of what goes wrong with text. */
+  const garbled = (without: RegExp) =>
+    fc.string({
+      unit: fc.constantFrom(
+        ...Array.from("aé ÃÂâ€œ™©\u00a0\u0093ð\x9f&;lt#5x\u0301ﬁＡ“日🙂Ɵ┬├⌐\r\n\x85\x1b[m<").filter(
+          (c) => !without.test(c),
+        ),
       ),
+      maxLength: 20,
+    });
+
+  // Of a whole text this is not true, in ftfy either: a line end that another one became parts lines that were one, and
+  // a "<" that a reference became makes HTML of the text.
+  test("leaves a repaired line as it is", () => {
+    fc.assert(
+      fc.property(garbled(/[\r\n\x85<]/), (line) => {
+        const fixed = fixText(line);
+        fc.pre(!fixed.includes("\n"));
+        expect(fixText(fixed)).toBe(fixed);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("repairs each line for itself, HTML from its line on", () => {
+    fc.assert(
+      fc.property(garbled(/</), garbled(/(?!)/), (line, rest) => {
+        expect(fixText(`${line}\n${rest}`)).toBe(fixText(`${line}\n`) + fixText(rest));
+      }),
     );
   });
 

@@ -115,6 +115,20 @@ test.each<[string, Partial<TrainerOptions>]>([
   expectSame(accumulated!, whole!);
 });
 
+test.each([
+  [2, undefined],
+  [2, 2],
+  [4, 1],
+])("with half of the patches, %i ranks in micro-batches of %s learn as one process", async (size, microBatch) => {
+  const options = { patchDropout: 0.5 };
+  const [whole] = await learn(vit, options);
+  const learned = await learn(vit, { ...options, ...(microBatch && { microBatch }) }, fakeRanks(size));
+  expectSame(learned[0]!, whole!);
+  for (const each of learned) expect(each).toEqual(learned[0]); // to the bit
+  const [all] = await learn(vit);
+  expect(Math.abs(all!.report.loss! - whole!.report.loss!)).toBeGreaterThan(1e-3); // patches do matter
+});
+
 test("a recipe with a teacher needs its embeddings, as wide as the model's where features are compared", async () => {
   const trainer = await Trainer.create(
     vit,

@@ -5,10 +5,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Checkpoint, loadCheckpoint, loadTraining, newestCheckpoint } from "../../src/checkpoint/node.js";
+import { readRun } from "../../src/cli/runFolder.js";
 import { presets } from "../../src/clip/index.js";
 import { createPicturePool, type PicturePool } from "../../src/image/node.js";
 import { nodeRuntime } from "../../src/runtime/node.js";
-import { createEma, type Recipe, type TrainOptions, train, type Validation } from "../../src/train/index.js";
+import { createEma, type Recipe, type TrainOptions, train, type Validation, watchRun } from "../../src/train/index.js";
 import { largestDifference } from "../clip/goldenModel.js";
 import { hasShared, shared } from "../goldens.js";
 import { recipe, writePairs } from "./pairs.js";
@@ -234,10 +235,11 @@ describe("validation", () => {
 
   test("that brings nothing better ends the run, for good", async () => {
     const what = further({ learningRate: 1e-12, validation: { ...held, patience: 1 } });
-    const { losses, training } = await run("stale", what);
+    const { losses, training } = await run("stale", what, { observers: [watchRun()] });
     expect(losses.length).toBe(6);
     expect(training.state).toMatchObject({ step: 6 });
     expect((await linesOf("stale")).map(({ best }) => best)).toEqual([true, false]);
+    expect(await readRun(path.join(base, "stale"))).toMatchObject({ state: "stopped early" });
     expect((await run("stale", what, { resume: true })).losses).toEqual([]);
   });
 

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { presets } from "../../src/clip/index.js";
 import { keptCount, keptPatches } from "../../src/train/index.js";
+import { patchesFor } from "../../src/train/patchDropout.js";
 
 test("every picture keeps as many different patches, chosen by its seed alone", () => {
   const given = fc.record({
@@ -24,6 +26,22 @@ test("every picture keeps as many different patches, chosen by its seed alone", 
       }
       expect(rows[2]).toEqual(rows[0]);
       expect(keptPatches(patches, dropped, [seeds[1]!])).toEqual(Int32Array.from(rows[1]!));
+    }),
+  );
+});
+
+test("ranks look at the patches that one process would look at", () => {
+  const given = fc.record({
+    checksums: fc.array(fc.integer({ min: 0, max: 2 ** 32 - 1 }), { minLength: 2, maxLength: 12 }),
+    cut: fc.nat(12),
+    epoch: fc.nat(5),
+    step: fc.nat(100),
+  });
+  fc.assert(
+    fc.property(given, fc.nat(), ({ checksums, cut, ...position }, seed) => {
+      const of = (rows: readonly number[]) =>
+        patchesFor(presets["ViT-test"], 0.5, seed, { checksums: Uint32Array.from(rows), position });
+      expect([...of(checksums.slice(0, cut)), ...of(checksums.slice(cut))]).toEqual([...of(checksums)]);
     }),
   );
 });

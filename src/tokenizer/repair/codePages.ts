@@ -93,10 +93,11 @@ export function decodeUtf8(bytes: string): string | undefined {
   }
 }
 
+// That a final line end may take the last byte's place is a slip of the reference's expressions, kept.
 const high = "\xed[\xa0-\xaf][\x80-\xbf]";
-const low = "\xed[\xb0-\xbf][\x80-\xbf]";
+const low = "\xed[\xb0-\xbf](?:[\x80-\xbf]|\n$)";
 const surrogates = new RegExp(high + low, "g");
-/** Java's zero. That a final line end may take 80's place is a slip of the reference's expression, kept. */
+/** Java's zero. */
 const longZero = /\xc0(?:\x80|\n$)/g;
 
 /**

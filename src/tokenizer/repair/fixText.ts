@@ -3,6 +3,7 @@
  * other ids without it. Follows ftfy 6.3.1 (Robyn Speer, Apache-2.0) with its default settings, to the same answers.
  * Leaves out that lines of more than a million characters are repaired in pieces.
  */
+import { composed } from "../python.js";
 import { unescapeClearHtml } from "./html.js";
 import { fixControls, fixEncoding } from "./mojibake.js";
 
@@ -35,7 +36,7 @@ const steps: readonly ((line: string) => string)[] = [
   // A terminal's colours.
   (line) => line.replace(/\x1b\[[\p{Nd};]*[a-zA-Z]/gu, ""),
   (line) => line.replace(/[\0-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, ""),
-  (line) => line.normalize("NFC"),
+  composed,
 ];
 
 function fixLine(line: string, plain: boolean): string {
