@@ -16,13 +16,11 @@ interface Pending {
 
 /** One worker. */
 interface Lane {
-  /** Tasks that it was given and has not answered. */
-  readonly waiting: () => number;
   ask(task: LaneTask, transfer?: ArrayBuffer[]): Promise<LaneAnswer>;
   end(): Promise<void>;
 }
 
-/** Programs whose runs go to the lane that has the least to do; start the next run before awaiting one. */
+/** Programs whose runs go to the next lane that is free, in the order that they came; start one before awaiting another. */
 export const laneRuntime = (lanes: number, threadsPerLane: number): Runtime => ({
   name: `cpu (${lanes} × ${threadsPerLane} threads)`,
   lanes,
@@ -44,16 +42,28 @@ export const laneRuntime = (lanes: number, threadsPerLane: number): Runtime => (
   },
 });
 
-const laneProgram = (lanes: readonly Lane[]): Program => ({
-  async run(feeds, into = {}) {
-    const { results = {} } = await lanes.reduce((a, b) => (b.waiting() < a.waiting() ? b : a)).ask({ feeds });
-    for (const [name, target] of Object.entries(into)) bytesOf(target).set(bytesOf(results[name]!));
-    return { ...results, ...into };
-  },
-  async dispose() {
-    await Promise.all(lanes.map((lane) => lane.end()));
-  },
-});
+function laneProgram(lanes: readonly Lane[]): Program {
+  const free = [...lanes];
+  const queue: ((lane: Lane) => void)[] = [];
+  return {
+    async run(feeds, into = {}) {
+      // Not to a lane that is busy, however little it has to do: another may be free before it.
+      const lane = free.shift() ?? (await new Promise<Lane>((resolve) => queue.push(resolve)));
+      try {
+        const { results = {} } = await lane.ask({ feeds });
+        for (const [name, target] of Object.entries(into)) bytesOf(target).set(bytesOf(results[name]!));
+        return { ...results, ...into };
+      } finally {
+        const next = queue.shift();
+        if (next) next(lane);
+        else free.push(lane);
+      }
+    },
+    async dispose() {
+      await Promise.all(lanes.map((lane) => lane.end()));
+    },
+  };
+}
 
 const bytesOf = ({ data }: TensorData) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
@@ -82,7 +92,6 @@ function startLane(): Lane {
     });
   });
   return {
-    waiting: () => pending.size,
     ask: (task, transfer) =>
       new Promise((resolve, reject) => {
         if (ended) throw ended;
