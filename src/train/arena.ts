@@ -60,8 +60,8 @@ export function arenaViews(layout: Layout, arena: Float32Array): Views {
 const CHUNK = 1 << 18;
 
 /** `[from, to)` cut into pieces that fit the cache, for one pass of a small program over arenas. */
-export function* chunks(from: number, to: number): Iterable<readonly [from: number, to: number]> {
-  for (let start = from; start < to; start += CHUNK) yield [start, Math.min(start + CHUNK, to)];
+export function* chunks(from: number, to: number, size = CHUNK): Iterable<readonly [from: number, to: number]> {
+  for (let start = from; start < to; start += size) yield [start, Math.min(start + size, to)];
 }
 
 /** A stretch of an arena that is updated alike. */

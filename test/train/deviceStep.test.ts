@@ -65,8 +65,7 @@ describe.each(cases)("%s", (_, config, options) => {
     }
     for (const kind of kinds) {
       const [there, here] = [actual!.state[kind], expected!.state[kind]];
-      // squares are twice as far apart as what they are of
-      if (here) expect(relativeDifference(there!, here), kind).toBeLessThan(kind === "second" ? 2e-5 : 1e-5);
+      if (here) expect(relativeDifference(there!, here), kind).toBeLessThan(1e-5);
       else expect(there).toBeNull();
     }
     expect([traffic.held.size, traffic.open]).toEqual([0, 0]);
