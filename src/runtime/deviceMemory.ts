@@ -92,15 +92,17 @@ function openDeviceProgram(ort: OrtModule, watched: WatchedSession, stays: Reado
       const found = Object.entries(await session.run(inputsOf(ort, session, feeds)));
       kept = others;
       for (const tensor of before) await tensor.drop();
-      const [staying, coming] = [true, false].map((stay) => found.filter(([name]) => stays.has(name) === stay));
-      const stayed = Object.fromEntries(staying!.map(([name, tensor]) => [name, hold(tensor)]));
+      const stayed = Object.fromEntries(
+        found.flatMap(([name, tensor]) => (stays.has(name) ? [[name, hold(tensor)]] : [])),
+      );
       try {
         check();
       } catch (error) {
         for (const tensor of Object.values(stayed)) await tensor.release();
         throw error;
       }
-      return { results: Object.fromEntries(coming!.map(([name, tensor]) => [name, fromOrt(tensor)])), stayed };
+      const results = found.flatMap(([name, tensor]) => (stays.has(name) ? [] : [[name, fromOrt(tensor)] as const]));
+      return { results: Object.fromEntries(results), stayed };
     },
     async dispose() {
       ending = true;

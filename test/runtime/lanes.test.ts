@@ -30,6 +30,15 @@ describe("a program in lanes", () => {
     await alone.dispose();
   });
 
+  test("gives a run to the next lane that is free, not to one that is busy", async () => {
+    const finished: string[] = [];
+    const runs = [2_000_000, 1, 1, 1].map((rows) =>
+      program.run({ x: batch(rows) }).then(() => finished.push(rows > 1 ? "long" : "short")),
+    );
+    await Promise.all(runs);
+    expect(finished).toEqual(["short", "short", "short", "long"]);
+  });
+
   test("writes an output where it is told to, and leaves what it is given to the caller", async () => {
     const x = batch(2);
     const place = { y: { data: new Float32Array(8), shape: [2, 4] } };

@@ -12,6 +12,8 @@ export interface Launcher {
   readonly env?: Readonly<Record<string, string>>;
   /** What it says when rank 1 was killed. */
   readonly killed: RegExp;
+  /** What is said where the other MPI's library is named. */
+  readonly otherLibrary: RegExp;
   readonly apart?: {
     /** Options for these addresses, which `namespaces` makes. */
     between(hosts: string): readonly string[];
@@ -25,6 +27,7 @@ export const libraryOf = { "Open MPI": "libmpi.so.40", MPICH: "libmpich.so.12" }
 /** Makes network namespaces, and starts what mpirun starts in them. */
 export const namespaces = path.resolve(import.meta.dirname, "../../bench/namespaces.sh");
 
+const otherLibrary = /OtherMpi: .* started 2 processes/;
 const srun = { command: "srun", killed: /task 1: Killed/ } as const;
 const stepOptions = ["--kill-on-bad-exit=1", "--overcommit"];
 
@@ -36,6 +39,7 @@ const known: readonly Launcher[] = [
     options: ["--oversubscribe", "--bind-to", "none"],
     env: { OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" },
     killed: /rank 1 .* exited on signal 9/,
+    otherLibrary,
     apart: {
       between: (hosts) => [
         ...["--host", hosts, "--mca", "plm_rsh_agent", namespaces],
@@ -52,18 +56,20 @@ const known: readonly Launcher[] = [
     command: "mpirun.mpich",
     options: [],
     killed: /PID \d+/, // of a process that has ended, which may be one that it ended itself
+    otherLibrary,
     apart: {
       between: (hosts) => ["-hosts", hosts, "-launcher", "ssh", "-launcher-exec", namespaces, "-iface", "eth0"],
       network: { UCX_TLS: "tcp,self", UCX_NET_DEVICES: "eth0" },
     },
   },
-  { ...srun, name: "Slurm with Open MPI", mpi: "Open MPI", options: ["--mpi=pmix", ...stepOptions] },
+  { ...srun, name: "Slurm with Open MPI", mpi: "Open MPI", options: ["--mpi=pmix", ...stepOptions], otherLibrary },
   {
     ...srun,
     name: "Slurm with MPICH",
     mpi: "MPICH",
     options: ["--mpi=pmi2", ...stepOptions],
     env: { DIPTYCH_MPI: libraryOf.MPICH },
+    otherLibrary: /launched using "srun"/, // Open MPI's own word
   },
 ];
 
