@@ -3,7 +3,7 @@
  * to bytes. Samples lie in the kernel's memory meanwhile.
  */
 import type { Axis } from "./axis.js";
-import { createKernel, type Kernel, precisionBits } from "./kernel.js";
+import { createKernel, type Kernel, packWeights, precisionBits } from "./kernel.js";
 
 /** A rectangle of interleaved samples: pixel (x, y) is at `((top + y)·stride + left + x)·channels`. */
 export interface Samples<Data = Uint8Array> {
@@ -17,7 +17,7 @@ export interface Samples<Data = Uint8Array> {
   readonly height: number;
 }
 
-/** Samples in the kernel's memory: rows of `rowBytes`, the last of which are padding, and one row of padding below. */
+/** Samples in the kernel's memory: rows of `rowBytes`, the last of which are padding, and four rows of padding below. */
 export interface Plane {
   readonly address: number;
   readonly rowBytes: number;
@@ -28,9 +28,9 @@ export interface Plane {
 
 export interface Resizer {
   load(samples: Samples): Plane;
-  /** Resizes every row, two at a time; the plane's first column is the first input that `columns` reads. */
+  /** Resizes every row, four at a time; the plane's first column is the first input that `columns` reads. */
   rows(plane: Plane, columns: Axis): Plane;
-  /** Resizes every column, eight bytes at a time; the plane's first row is the first input that `rows` reads. */
+  /** Resizes every column, sixteen bytes at a time; the plane's first row is the first input that `rows` reads. */
   columns(plane: Plane, rows: Axis): Plane;
   /** `[height, width, channels]` */
   read(plane: Plane): Uint8Array;
@@ -62,24 +62,30 @@ function resizerOver({ memory, sums }: Kernel): Resizer {
   }
 
   function plane(channels: number, width: number, height: number): Plane {
-    // Room for what the kernel reads and writes behind a pixel, and for whole groups of eight bytes.
-    const rowBytes = Math.ceil((width * channels + 4) / 8) * 8;
-    return { address: take(rowBytes * (height + 1)), rowBytes, channels, width, height };
+    // Room for what the kernel reads and writes behind a pixel, and for whole groups of sixteen bytes and four lines.
+    const rowBytes = Math.ceil((width * channels + 4) / 16) * 16;
+    return { address: take(rowBytes * (height + 4)), rowBytes, channels, width, height };
   }
 
   /** Puts an axis into memory; its inputs lie `step` bytes apart. */
   function tables({ taps, first, count, weights }: Axis, step: number) {
     const outputs = first.length;
-    const address = take(4 * outputs * (2 + taps));
-    const table = new Int32Array(memory.buffer, address, outputs * (2 + taps));
-    for (let i = 0; i < outputs; i++) table[i] = (first[i]! - first[0]!) * step;
-    table.set(count, outputs);
-    for (let i = 0; i < weights.length; i++) {
-      // Rounded half away from zero.
-      table[2 * outputs + i] = (weights[i]! < 0 ? -0.5 : 0.5) + weights[i]! * 2 ** precisionBits;
+    const most = Math.ceil(taps / 2);
+    const address = take(4 * outputs * (2 + 2 * most));
+    const table = new Int32Array(memory.buffer, address, outputs * (2 + 2 * most));
+    const one = 2 ** precisionBits;
+    /** Rounded half away from zero; none beyond the last. */
+    const weightOf = (i: number, t: number) => {
+      const weight = t < count[i]! ? weights[i * taps + t]! : 0;
+      return Math.trunc((weight < 0 ? -0.5 : 0.5) + weight * one);
+    };
+    for (let i = 0, next = 2 * outputs; i < outputs; i++) {
+      table[i] = (first[i]! - first[0]!) * step;
+      table[outputs + i] = Math.ceil(count[i]! / 2);
+      for (let t = 0; t < 2 * most; t += 2, next += 2) table.set(packWeights(weightOf(i, t), weightOf(i, t + 1)), next);
     }
-    const at = { first: address, count: address + 4 * outputs, weights: address + 8 * outputs };
-    return { ...at, weightsStep: 4 * taps, outputs, step };
+    const at = { first: address, pairs: address + 4 * outputs, weights: address + 8 * outputs };
+    return { ...at, weightsStep: 8 * most, outputs, step };
   }
 
   return {
@@ -96,20 +102,21 @@ function resizerOver({ memory, sums }: Kernel): Resizer {
       const { channels, height } = source;
       const axis = tables(columns, channels);
       const out = plane(channels, columns.first.length, height);
-      const lines = { below: source.rowBytes, outBelow: out.rowBytes, outStep: channels };
-      for (let y = 0; y < height; y += 2) {
-        sums({ ...axis, ...lines, source: source.address + y * source.rowBytes, out: out.address + y * out.rowBytes });
-      }
+      const lines = {
+        groups: Math.ceil(height / 4),
+        below: source.rowBytes,
+        outBelow: out.rowBytes,
+        outStep: channels,
+      };
+      sums({ ...axis, ...lines, source: source.address, out: out.address });
       return out;
     },
     columns(source, rows) {
       const { channels, width } = source;
       const axis = tables(rows, source.rowBytes);
       const out = plane(channels, width, rows.first.length);
-      const groups = { below: 4, outBelow: 4, outStep: out.rowBytes };
-      for (let x = 0; x < width * channels; x += 8) {
-        sums({ ...axis, ...groups, source: source.address + x, out: out.address + x });
-      }
+      const columns = { groups: Math.ceil((width * channels) / 16), below: 4, outBelow: 4, outStep: out.rowBytes };
+      sums({ ...axis, ...columns, source: source.address, out: out.address });
       return out;
     },
     read({ address, rowBytes, channels, width, height }) {

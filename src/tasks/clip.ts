@@ -106,14 +106,13 @@ export function createClip(
 
     async embedImages(images, { onUnreadable, onProgress } = {}) {
       const data = new Float32Array(images.length * embedSize);
-      const starts = Array.from({ length: Math.ceil(images.length / picturesPerRun) }, (_, i) => i * picturesPerRun);
-      const cropsFrom = (start: number) =>
-        Promise.allSettled(images.slice(start, start + picturesPerRun).map((image) => crop(image)));
-      const batches = begunAhead(starts, runsAhead, cropsFrom);
       const tower = crowdTower && images.length >= crowdOfPictures ? crowdTower : imageTower;
+      const batches = begunAhead(runsOf(images.length, tower.lanes), runsAhead, ({ start, end }) =>
+        Promise.allSettled(images.slice(start, end).map((image) => crop(image))),
+      );
       let done = 0;
       const work = async () => {
-        for (const [start, cropping] of batches) {
+        for (const [{ start }, cropping] of batches) {
           const settled = await cropping;
           const readable: number[] = [];
           const crops: Uint8Array[] = [];
@@ -199,6 +198,20 @@ export function createClip(
 async function imageFeatures(tower: LazyProgram, pixels: TensorData): Promise<Matrix> {
   const { image_features } = await (await tower.get()).run({ pixels });
   return asMatrix(image_features!);
+}
+
+/**
+ * Runs of `picturesPerRun`; of several lanes, the last ones ever smaller, so that no lane is still at a long one when the
+ * others have nothing left to do.
+ */
+function runsOf(pictures: number, lanes: number): { readonly start: number; readonly end: number }[] {
+  const runs = [];
+  for (let start = 0, end: number; start < pictures; start = end) {
+    const share = lanes > 1 ? Math.max(2, Math.ceil((pictures - start) / (2 * lanes))) : picturesPerRun;
+    end = Math.min(pictures, start + Math.min(picturesPerRun, share));
+    runs.push({ start, end });
+  }
+  return runs;
 }
 
 /** Each item in order with what `begin` made of it, which was called for `ahead` more items by then. */
