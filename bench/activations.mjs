@@ -1,6 +1,6 @@
 /** @file What the forward run of a tower leaves behind for the backward one, counted in its graphs. */
 import { simplify } from "../dist/graph/index.js";
-import { towerGraphs } from "../dist/train/cached.js";
+import { towerGraphs } from "../dist/train/towers.js";
 
 /**
  * Bytes that a backward run reads of what the forward one made: every tensor once, however it is reshaped.

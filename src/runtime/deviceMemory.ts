@@ -69,9 +69,7 @@ function openDeviceProgram(ort: OrtModule, watched: WatchedSession, stays: Reado
   let kept: readonly Held[] = [];
   let ending = false;
   const endIfUnused = async (): Promise<void> => {
-    if (!ending || made.size > 0) return;
-    await watched.close();
-    for (const tensor of kept) await tensor.drop();
+    if (ending && made.size === 0) await watched.close();
   };
   const hold = (tensor: Ort.Tensor): Held => {
     const held = new Held(tensor, async () => {
@@ -106,6 +104,9 @@ function openDeviceProgram(ort: OrtModule, watched: WatchedSession, stays: Reado
     },
     async dispose() {
       ending = true;
+      const before = kept;
+      kept = [];
+      for (const tensor of before) await tensor.drop(); // no run is to come
       await endIfUnused();
     },
   };

@@ -2,27 +2,19 @@
  * @file A step over arenas in the process's memory: the gradients of a batch, in one program or micro-batch by micro-batch,
  * then the update. Programs read and write views of the arenas.
  */
-import { type Precision, type Runtime, withPrecision } from "../runtime/index.js";
+import { withPrecision } from "../runtime/index.js";
 import { AdamW } from "./adamw.js";
 import { arenaViews, type Layout } from "./arena.js";
+import { createArenaTowers } from "./arenaTowers.js";
 import { createCached } from "./cached.js";
+import { createContrast } from "./contrast.js";
 import type { Model } from "./differentiate.js";
 import { createEma } from "./ema.js";
 import { createFused } from "./fused.js";
 import { layerRates } from "./layerDecay.js";
 import { clampedScale, isClamped } from "./logitScale.js";
-import type { Ranks } from "./ranks.js";
 import type { State } from "./state.js";
-import type { Stepper, Task, TrainerOptions } from "./stepper.js";
-
-interface Surroundings {
-  readonly runtime: Runtime;
-  readonly ranks: Ranks;
-  readonly precision: Precision;
-  /** Pairs of this process in a step, and those whose activations are in memory at once. */
-  readonly share: number;
-  readonly microBatch: number;
-}
+import { isWhole, type Stepper, type Surroundings, type Task, type TrainerOptions } from "./stepper.js";
 
 /** @param start goes on being the state: it is written to. @param steps updates that it has behind it */
 export async function createArenaStepper(
@@ -31,9 +23,11 @@ export async function createArenaStepper(
   start: State,
   steps: number,
   options: TrainerOptions,
-  { runtime, ranks, precision, share, microBatch }: Surroundings,
+  surroundings: Surroundings,
 ): Promise<Stepper> {
+  const { runtime, ranks, share, microBatch } = surroundings;
   const { config } = task;
+  const { precision = "fp32" } = options;
   const { parameters } = start;
   const gradients = new Float32Array(layout.learned);
   const views = arenaViews(layout, parameters);
@@ -46,10 +40,15 @@ export async function createArenaStepper(
     compile: async (outputs, how) =>
       runtime.compile(await withPrecision(precision, outputs, views.keys(), runtime), how),
   };
-  const differentiator =
-    ranks.size === 1 && microBatch >= share
-      ? await createFused(model, share)
-      : await createCached(model, Math.min(microBatch, share), layout, ranks);
+  const differentiator = isWhole(surroundings)
+    ? await createFused(model, share)
+    : createCached(
+        model,
+        microBatch,
+        createArenaTowers(model, layout, ranks),
+        await createContrast(model, views, runtime, ranks),
+        ranks,
+      );
   const rates = layerRates(config, options.layerDecay ?? 1);
   const optimiser = await AdamW.create(layout, options, runtime, rates, { ...start, steps });
   const ema = start.average && options.ema !== undefined ? await createEma(start.average, options.ema, runtime) : null;

@@ -7,85 +7,30 @@
  * Batch normalisation takes the statistics of a micro-batch, in both runs the same; the running averages move once a
  * step, by the mean over micro-batches and ranks.
  */
-import { imageTower, type Tower, textTower } from "../clip/index.js";
-import { add, gradient, input, share, type Tensor } from "../graph/index.js";
-import type { Program, TensorData } from "../runtime/index.js";
-import { type Layout, partsOf } from "./arena.js";
-import { microBatches, type TrainingBatch, teacherOf, towerFeeds } from "./batch.js";
-import { createContrast, type Sides } from "./contrast.js";
-import { averageOutputs, averagesOf, type Differentiator, type Model, portionOf } from "./differentiate.js";
+import type { FloatTensor } from "../runtime/index.js";
+import { microBatches, teacherOf } from "./batch.js";
+import type { Contrast } from "./contrast.js";
+import type { Differentiator } from "./differentiate.js";
 import type { Ranks } from "./ranks.js";
+import type { Task } from "./stepper.js";
+import type { Towers } from "./towers.js";
 
-/** A tower's programs for one size of micro-batches. */
-interface TowerPrograms {
-  /** Features of unit length `[B, E]`, and new running averages. */
-  readonly encode: Program;
-  /** From the features' gradients `upstream`, added to the gradients `sofar`; null where nothing of the tower learns. */
-  readonly backward: Program | null;
-}
-
-/** A tower's two graphs. */
-export function towerGraphs(tower: Tower) {
-  const encode = share({ features: tower.features, ...averageOutputs(tower.parameters.statistics()) });
-  const features = encode.features!;
-  const learned = [...tower.parameters.learned()];
-  const found = gradient(
-    features,
-    learned.map(([, tensor]) => tensor),
-    input("upstream", features.shape),
-  );
-  const backward = learned.map(([name, { shape }], i) => [`d ${name}`, add(input(`sofar ${name}`, shape), found[i]!)]);
-  return { encode, backward: Object.fromEntries(backward) as Record<string, Tensor> };
-}
-
-async function compileTower({ compile }: Model, tower: Tower): Promise<TowerPrograms> {
-  const { encode, backward } = towerGraphs(tower);
-  const learns = Object.keys(backward).length > 0;
-  return {
-    encode: await compile(encode, { givesBack: true }),
-    backward: learns ? await compile(backward, { givesBack: true }) : null,
-  };
-}
-
-/** @param microBatch pairs whose activations are in memory at once */
-export async function createCached(
-  model: Model,
+/**
+ * The towers' gradients are where the towers put them. Ends `towers` and `contrast` with itself.
+ * @param microBatch pairs whose activations are in memory at once
+ */
+export function createCached(
+  { config, objective }: Task,
   microBatch: number,
-  layout: Layout,
+  towers: Towers,
+  contrast: Contrast,
   ranks: Ranks,
-): Promise<Differentiator> {
-  const { config, learning } = model;
+): Differentiator {
   const { embedSize } = config;
-  const options = { training: true, ...learning };
-  const text = await compileTower(model, textTower(config, options));
-  const imageBySize = new Map<number, TowerPrograms>();
-  const programsFor = async ({ size }: TrainingBatch): Promise<Sides<TowerPrograms>> => {
-    const known = imageBySize.get(size);
-    if (known) return { image: known, text };
-    const tower = imageTower(config, { ...options, batch: size, imagesAtATime: portionOf(config) });
-    const image = await compileTower(model, tower);
-    imageBySize.set(size, image);
-    return { image, text };
-  };
-  const contrast = await createContrast(model, ranks);
-
-  const parameters = Object.fromEntries(model.parameters);
-  const rename = (prefix: string) =>
-    Object.fromEntries([...model.gradients].map(([name, view]) => [`${prefix} ${name}`, view]));
-  const [sofar, into] = [rename("sofar"), rename("d")];
-  const isOf: Sides<(name: string) => boolean> = {
-    image: (name) => name.startsWith("visual."),
-    text: (name) => !name.startsWith("visual."),
-  };
-  /** Adds up a tower's gradients over the ranks. */
-  const sumOverRanks = async (side: keyof Sides<unknown>): Promise<void> => {
-    for (const [from, to] of partsOf(layout, isOf[side])) await ranks.sum(model.arena.subarray(from, to));
-  };
-
   return {
     async differentiate(batch) {
       const parts = microBatches(batch, microBatch);
-      const rowsOf = (all: Float32Array, i: number): TensorData => ({
+      const rowsOf = (all: Float32Array, i: number): FloatTensor => ({
         data: all.subarray(i * microBatch * embedSize, (i * microBatch + parts[i]!.size) * embedSize),
         shape: [parts[i]!.size, embedSize],
       });
@@ -98,29 +43,23 @@ export async function createCached(
       // ---- encode
       const averages: Averages = new Map();
       for (const [i, part] of parts.entries()) {
-        const programs = await programsFor(part);
         for (const side of ["image", "text"] as const) {
-          const feeds = { ...parameters, ...towerFeeds(config, part) };
-          const results = await programs[side].encode.run(feeds, { features: rowsOf(features[side], i) });
-          addAverages(averages, averagesOf(results), part.size / (batch.size * ranks.size));
+          const found = await towers.encode(side, part, rowsOf(features[side], i));
+          addAverages(averages, found, part.size / (batch.size * ranks.size));
         }
       }
 
       // ---- contrast
-      model.arena.fill(0);
-      const teacher = teacherOf(model.objective, config, batch);
-      const report = await contrast.run(features, batch.group, teacher, upstream);
+      const teacher = teacherOf(objective, config, batch);
+      const { ofNoTower, ...report } = await contrast.run(features, batch.group, teacher, upstream);
+      await towers.begin(ofNoTower);
 
       // ---- backward: the pictures' gradients travel between ranks while the texts' are computed
       let travelling = Promise.resolve();
       for (const side of ["image", "text"] as const) {
-        for (const [i, part] of parts.entries()) {
-          const { backward } = (await programsFor(part))[side];
-          const feeds = { ...parameters, ...sofar, ...towerFeeds(config, part), upstream: rowsOf(upstream[side], i) };
-          await backward?.run(feeds, into);
-        }
+        for (const [i, part] of parts.entries()) await towers.backward(side, part, rowsOf(upstream[side], i));
         await travelling;
-        travelling = sumOverRanks(side);
+        travelling = towers.sumOverRanks(side);
       }
       await travelling;
       for (const average of averages.values()) await ranks.sum(average);
@@ -129,10 +68,7 @@ export async function createCached(
 
     async dispose() {
       await contrast.dispose();
-      for (const { encode, backward } of [text, ...imageBySize.values()]) {
-        await encode.dispose();
-        await backward?.dispose();
-      }
+      await towers.dispose();
     },
   };
 }

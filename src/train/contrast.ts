@@ -9,17 +9,24 @@
  */
 import { cosines, featureDistance, judge, l2Normalise, logSumExp, samePairs } from "../clip/index.js";
 import { add, argMax, div, exp, gradient, input, mul, reshape, sum, type Tensor } from "../graph/index.js";
-import type { TensorData } from "../runtime/index.js";
-import { type BatchReport, type Model, meanCosine, rightRows } from "./differentiate.js";
+import type { Runtime, TensorData } from "../runtime/index.js";
+import { type BatchReport, meanCosine, rightRows } from "./differentiate.js";
 import type { Ranks } from "./ranks.js";
+import type { Task } from "./stepper.js";
 
 /** Something of the pictures and something of the texts. */
-export type Sides<T> = { readonly [side in "image" | "text"]: T };
-const eachSide = async <T>(of: (side: keyof Sides<T>) => Promise<T>): Promise<Sides<T>> => ({
+export type Side = "image" | "text";
+export type Sides<T> = { readonly [side in Side]: T };
+const eachSide = async <T>(of: (side: Side) => Promise<T>): Promise<Sides<T>> => ({
   image: await of("image"), // one after the other: ranks must meet in the same order
   text: await of("text"),
 });
 const other = { image: "text", text: "image" } as const;
+
+export interface Contrasted extends BatchReport {
+  /** This rank's part of the gradients of what is of neither tower, by name. */
+  readonly ofNoTower: ReadonlyMap<string, number>;
+}
 
 export interface Contrast {
   /**
@@ -32,12 +39,12 @@ export interface Contrast {
     group: Int32Array,
     teacher: Sides<TensorData> | undefined,
     into: Sides<Float32Array>,
-  ): Promise<BatchReport>;
+  ): Promise<Contrasted>;
   dispose(): Promise<void>;
 }
 
 /** Both passes over a block of rows, as graphs. */
-function blockGraphs({ config, objective }: Model) {
+function blockGraphs({ config, objective }: Task) {
   const { distillation } = objective;
   const [rows, columns] = [input("rows", ["R", config.embedSize]), input("columns", ["N", config.embedSize])];
   const [scale, bias] = [input("logit_scale", []), input("logit_bias", [])];
@@ -82,15 +89,25 @@ function blockGraphs({ config, objective }: Model) {
   };
 }
 
-/** @param logitsAtOnce most logits of a block; a handful of arrays of that size are in memory at once */
-export async function createContrast(model: Model, ranks: Ranks, logitsAtOnce = 1 << 21): Promise<Contrast> {
-  const { embedSize } = model.config;
-  const graphs = blockGraphs(model);
+/**
+ * @param parameters the logit scale among them, and bias if there is one; read at every run
+ * @param logitsAtOnce most logits of a block; a handful of arrays of that size are in memory at once
+ */
+export async function createContrast(
+  task: Task,
+  parameters: ReadonlyMap<string, TensorData>,
+  runtime: Runtime,
+  ranks: Ranks,
+  logitsAtOnce = 1 << 21,
+): Promise<Contrast> {
+  const { embedSize } = task.config;
+  const graphs = blockGraphs(task);
   const [sumsProgram, slopesProgram] = [
-    await model.runtime.compile(graphs.sums, { givesBack: true }),
-    await model.runtime.compile(graphs.slopes, { givesBack: true }),
+    await runtime.compile(graphs.sums, { givesBack: true }),
+    await runtime.compile(graphs.slopes, { givesBack: true }),
   ];
-  const scalars = Object.fromEntries([...model.parameters].filter(([name]) => /^logit_(scale|bias)$/.test(name)));
+
+  const scalars = Object.fromEntries([...parameters].filter(([name]) => /^logit_(scale|bias)$/.test(name)));
 
   return {
     async run(features, group, teacher, into) {
@@ -100,7 +117,7 @@ export async function createContrast(model: Model, ranks: Ranks, logitsAtOnce = 
       const allTeacher = teacher && (await eachSide((side) => ranks.allGather(teacher[side].data as Float32Array)));
       const pairs = groups.length;
 
-      const blocks = function* (side: keyof Sides<unknown>) {
+      const blocks = function* (side: Side) {
         const size = Math.max(1, Math.floor(logitsAtOnce / pairs));
         for (let from = 0; from < own; from += size) {
           const to = Math.min(from + size, own);
@@ -163,8 +180,6 @@ export async function createContrast(model: Model, ranks: Ranks, logitsAtOnce = 
           slopes.logit_bias += Number(found.dBias!.data[0]);
         }
       }
-      for (const [name, slope] of Object.entries(slopes)) model.gradients.get(name)?.data.fill(slope);
-
       const report = Float32Array.of(loss, right.image, right.text, ...totals.image, ...totals.text);
       await ranks.sum(report);
       const [lossOfAll, rightImages, rightTexts] = report as unknown as [number, number, number];
@@ -174,6 +189,7 @@ export async function createContrast(model: Model, ranks: Ranks, logitsAtOnce = 
         textAccuracy: rightTexts / pairs,
         imageCosine: meanCosine(report.subarray(3, 3 + embedSize), pairs),
         textCosine: meanCosine(report.subarray(3 + embedSize), pairs),
+        ofNoTower: new Map(Object.entries(slopes)),
       };
     },
     async dispose() {

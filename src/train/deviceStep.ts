@@ -1,20 +1,36 @@
 /**
- * @file A step on a device whose memory can hold the state between runs: one program for the loss, its gradients and their
- * norm, clipping, AdamW, the logit scale's range and the running averages. A batch goes in; what it says comes out, and the
- * state stays, a tensor for each of its parts: an arena of a whole model would be larger than what WebGPU binds.
- * Leaves out: micro-batches, ranks and 8-bit integers, whose steps go over arenas (`arenaStep.ts`).
+ * @file A step on a device whose memory can hold the state between runs: a batch goes in, what it says comes out. Where the
+ * batch fits and there is one process, the step is one program: loss, gradients, their norm, clipping, AdamW, the logit
+ * scale's range and the running averages. Else gradients add up on the device, and one program makes the update.
+ * Leaves out: 8-bit integers, which are the CPU's.
  */
 import { input, type Tensor } from "../graph/index.js";
-import type { DeviceMemory, DeviceTensor, FloatTensor, TensorData } from "../runtime/index.js";
-import { type Layout, learnedParts } from "./arena.js";
-import { after } from "./differentiate.js";
-import { averaged, emaScalars } from "./ema.js";
+import type { DeviceMemory, DeviceTensor, TensorData } from "../runtime/index.js";
+import { arenaViews, type Layout, learnedParts } from "./arena.js";
+import type { TrainingBatch } from "./batch.js";
+import { createCached } from "./cached.js";
+import { createContrast } from "./contrast.js";
+import { createDeviceState, type DeviceState } from "./deviceState.js";
+import { createDeviceTowers } from "./deviceTowers.js";
+import { updateGraph, updateScalars } from "./deviceUpdate.js";
+import { after, type BatchReport } from "./differentiate.js";
 import { batchFeeds, batchGraph, batchReport } from "./fused.js";
 import { layerRates } from "./layerDecay.js";
-import { clampedScaleOf, isClamped } from "./logitScale.js";
-import { emptyState, everything, prefixes, type State } from "./state.js";
-import type { Stepper, Task, TrainerOptions } from "./stepper.js";
-import { clipFactorOf, normOf, scalarsAt, update } from "./update.js";
+import type { State } from "./state.js";
+import { isWhole, type Stepper, type Surroundings, type Task, type TrainerOptions } from "./stepper.js";
+import { gradientOf } from "./towers.js";
+
+type Results = Readonly<Record<string, TensorData>>;
+
+/** What a batch brings to the program of the step. */
+interface Source {
+  take(batch: TrainingBatch): Promise<{
+    readonly feeds: Readonly<Record<string, TensorData | DeviceTensor>>;
+    /** What the batch says, from the program's results. */
+    report(results: Results): BatchReport;
+  }>;
+  dispose(): Promise<void>;
+}
 
 /**
  * @param start the state that the first step takes to the device; not written to
@@ -26,125 +42,91 @@ export async function createDeviceStepper(
   start: State,
   done: number,
   options: TrainerOptions,
+  surroundings: Surroundings,
   memory: DeviceMemory,
 ): Promise<Stepper> {
   const learned = learnedParts(layout, layerRates(task.config, options.layerDecay ?? 1));
-  const outputs = stepGraph(task, learned, options);
-  const replaced = Object.keys(outputs).filter((name) => name.startsWith(after));
-  const program = await memory.compile(outputs, replaced);
+  const whole = isWhole(surroundings);
+  const { outputs, stored, gradients } = whole ? batchGraph(task, options.batchSize) : givenGradients(layout);
+  const { next, gradientNorm } = updateGraph(task, learned, stored, gradients, options);
+  const results: Record<string, Tensor> = { ...outputs, gradientNorm };
+  const scalarNames = ["logit_scale", "logit_bias"].filter((name) => stored.has(name));
+  for (const name of scalarNames) results[`value of ${name}`] = next.get(name) ?? stored.get(name)!;
+  for (const [name, value] of next) results[after + name] = value;
+  const staying = Object.keys(results).filter((name) => name.startsWith(after));
+  const program = await memory.compile(results, staying);
+  const replaced = new Set(staying.map((name) => name.slice(after.length)));
+  const state = await createDeviceState(layout, start, memory, replaced);
 
-  // What steps replace crosses with the first of them; what they leave as it is, now.
-  const parts = new Map<string, FloatTensor | DeviceTensor>(everything(layout, start));
-  const fixed = new Map([...everything(layout, start)].filter(([name]) => !replaced.includes(after + name)));
-  if (fixed.size > 0) for (const [name, tensor] of await memory.put(fixed)) parts.set(name, tensor);
-  const onDevice = (): Map<string, DeviceTensor> =>
-    new Map(Array.from(parts).flatMap(([name, part]) => ("release" in part ? [[name, part]] : [])));
-
-  const averages = options.ema !== undefined;
-  const fetch = async (): Promise<State> => {
-    const state = emptyState(layout, averages);
-    await memory.fetch(onDevice(), everything(layout, state));
-    return state;
-  };
-  let steps = done;
-  /** As it is now, in the process's memory; nothing where nobody has asked since the last step. */
-  let copy: Promise<State> | null = Promise.resolve(start);
+  /** The logit scale and bias, in the process as well. */
+  const scalars = new Map(
+    [...arenaViews(layout, start.parameters)]
+      .filter(([name]) => scalarNames.includes(name))
+      .map(([name, { data, shape }]) => [name, { data: data.slice(), shape }]),
+  );
+  const source = whole ? wholeBatches(task) : await inMicroBatches(task, layout, state, scalars, surroundings, memory);
   const shares = new Set(learned.map(({ rate }) => rate));
+  let steps = done;
   return {
     get steps() {
       return steps;
     },
     gradients: null,
     async step(batch, learningRate) {
-      const scalars = stepScalars(options, shares, steps + 1, learningRate);
-      const { results, stayed } = await program.run({
-        ...Object.fromEntries(parts),
-        ...batchFeeds(task, batch),
-        ...scalars,
-      });
+      const { feeds, report } = await source.take(batch);
+      const rates = updateScalars(options, shares, steps + 1, learningRate);
+      const { results, stayed } = await program.run({ ...state.feeds(), ...feeds, ...rates });
       steps++;
-      copy = null;
-      const old = onDevice();
-      for (const [output, tensor] of Object.entries(stayed)) {
-        const name = output.slice(after.length);
-        parts.set(name, tensor);
-        await old.get(name)?.release();
-      }
+      await state.replace(new Map(Object.entries(stayed).map(([name, tensor]) => [name.slice(after.length), tensor])));
+      for (const [name, { data }] of scalars) data[0] = Number(results[`value of ${name}`]!.data[0]);
       return {
-        ...batchReport(results, batch),
+        ...report(results),
         gradientNorm: Number(results.gradientNorm!.data[0]),
-        logitScale: Math.exp(Number(results.logitScale!.data[0])),
+        logitScale: Math.exp(scalars.get("logit_scale")!.data[0]!),
       };
     },
-    state() {
-      copy ??= fetch();
-      return copy;
-    },
+    state: () => state.fetch(),
     async dispose() {
-      for (const tensor of onDevice().values()) await tensor.release();
+      await source.dispose();
+      await state.dispose();
       await program.dispose();
     },
   };
 }
 
-/** Outputs: what a batch says, and for each part of the state that a step changes its value after it. */
-function stepGraph(
-  task: Task,
-  learned: ReturnType<typeof learnedParts>,
-  options: TrainerOptions,
-): Record<string, Tensor> {
-  const { outputs, stored, gradients } = batchGraph(task, options.batchSize);
-  const scalar = (name: string) => input(name, []);
-  const gradientNorm = normOf([...gradients.values()]);
-  const shared = { clip: clipFactorOf(gradientNorm, options.clipNorm), secondCorrection: scalar("second correction") };
-  const next: Record<string, Tensor> = {};
-  for (const { name, decays, rate } of learned) {
-    const parameters = stored.get(name)!;
-    const beside = (kind: keyof typeof prefixes) => input(prefixes[kind] + name, parameters.shape);
-    const updated = update(
-      { parameters, first: beside("first"), second: beside("second") },
-      gradients.get(name)!,
-      { ...shared, rate: scalar(`rate ${rate}`), keep: decays ? scalar(`keep ${rate}`) : 1 },
-      options,
-    );
-    const isScale = name === "logit_scale" && isClamped(task.config, options);
-    const value = isScale ? clampedScaleOf(updated.parameters) : updated.parameters;
-    next[name] = value;
-    next[prefixes.first + name] = updated.first;
-    next[prefixes.second + name] = updated.second;
-    if (options.ema === undefined) continue;
-    next[prefixes.average + name] = averaged(beside("average"), value, {
-      kept: scalar("kept"),
-      taken: scalar("taken"),
-    });
-  }
-  return {
-    ...outputs,
-    gradientNorm,
-    logitScale: next.logit_scale ?? stored.get("logit_scale")!,
-    ...Object.fromEntries(Object.entries(next).map(([name, value]) => [after + name, value])),
-  };
+/** Parameters, and gradients that others have worked out. */
+function givenGradients({ slots, learned }: Layout) {
+  const stored = new Map(slots.map(({ name, shape }) => [name, input(name, shape)]));
+  const learning = slots.filter(({ offset }) => offset < learned);
+  const gradients = new Map(learning.map(({ name, shape }) => [name, input(gradientOf(name), shape)]));
+  return { outputs: {}, stored, gradients };
 }
 
-/** The scalar inputs of `stepGraph` at update `count`. @param shares of the learning rate that there are */
-function stepScalars(
-  options: TrainerOptions,
-  shares: ReadonlySet<number>,
-  count: number,
-  learningRate: number,
-): Record<string, TensorData> {
-  const { secondCorrection, rate, keep } = scalarsAt(options, count, learningRate);
-  const values = {
-    "second correction": secondCorrection,
-    ...Object.fromEntries(
-      [...shares].flatMap((share) => [
-        [`rate ${share}`, rate(share)],
-        [`keep ${share}`, keep(share)],
-      ]),
-    ),
-    ...(options.ema !== undefined && emaScalars(options.ema, count)),
+const wholeBatches = (task: Task): Source => ({
+  take: async (batch) => ({
+    feeds: batchFeeds(task, batch),
+    report: (results) => batchReport(results, batch),
+  }),
+  dispose: async () => {},
+});
+
+async function inMicroBatches(
+  task: Task,
+  layout: Layout,
+  state: DeviceState,
+  scalars: ReadonlyMap<string, TensorData>,
+  { runtime, ranks, microBatch }: Surroundings,
+  memory: DeviceMemory,
+): Promise<Source> {
+  const towers = await createDeviceTowers(task, layout, state, memory, ranks);
+  const contrast = await createContrast(task, scalars, runtime, ranks);
+  const cached = createCached(task, microBatch, towers, contrast, ranks);
+  return {
+    async take(batch) {
+      const { statistics, ...report } = await cached.differentiate(batch);
+      await state.replace(statistics);
+      return { feeds: towers.gradients(), report: () => report };
+    },
+    dispose: () => cached.dispose(),
   };
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [name, { data: Float32Array.of(value), shape: [] }]),
-  );
 }

@@ -55,12 +55,12 @@ export class Trainer {
     const start = startState(layout, values, ema !== undefined, saved);
     const steps = saved?.steps ?? 0;
     const share = options.batchSize / ranks.size;
-    const { microBatch = share } = options;
-    // A device can keep the state where a step is one program.
-    const stays = ranks.size === 1 && microBatch >= share && precision === "fp32" && runtime.memory;
-    const stepper = stays
-      ? await createDeviceStepper(task, layout, start, steps, options, stays)
-      : await createArenaStepper(task, layout, start, steps, options, { runtime, ranks, precision, share, microBatch });
+    const surroundings = { runtime, ranks, share, microBatch: Math.min(options.microBatch ?? share, share) };
+    // 8-bit integers are the CPU's.
+    const stepper =
+      runtime.memory && precision === "fp32"
+        ? await createDeviceStepper(task, layout, start, steps, options, surroundings, runtime.memory)
+        : await createArenaStepper(task, layout, start, steps, options, surroundings);
     return new Trainer(layout, options, task, stepper, runtime);
   }
 

@@ -1,9 +1,10 @@
 /** @file What a training step is asked for and answers with, and the two ways to do one: over arenas, or on a device. */
 import type { ClipConfig, Distillation, Lora, Loss, ModelOptions, Objective } from "../clip/index.js";
-import type { Precision } from "../runtime/index.js";
+import type { Precision, Runtime } from "../runtime/index.js";
 import type { TrainingBatch } from "./batch.js";
 import type { BatchReport } from "./differentiate.js";
 import type { Lock } from "./lock.js";
+import type { Ranks } from "./ranks.js";
 import type { State } from "./state.js";
 import type { AdamWOptions } from "./update.js";
 
@@ -44,6 +45,19 @@ export interface Task {
   /** Which parameters learn, adapters beside them, and what of the pictures is looked at. */
   readonly learning: Pick<ModelOptions, "lora" | "frozen" | "keptPatches">;
 }
+
+/** What a step is done with. */
+export interface Surroundings {
+  readonly runtime: Runtime;
+  readonly ranks: Ranks;
+  /** Pairs of this process in a step, and those whose activations are in memory at once: no more. */
+  readonly share: number;
+  readonly microBatch: number;
+}
+
+/** Whether a step can be one program. */
+export const isWhole = ({ ranks, share, microBatch }: Surroundings): boolean =>
+  ranks.size === 1 && microBatch === share;
 
 /** One way to do a step, with the state that it changes. */
 export interface Stepper {

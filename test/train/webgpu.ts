@@ -21,7 +21,7 @@ export interface Found {
   readonly losses: { readonly cpu: number[]; readonly webgpu: number[]; readonly resumed: number[] };
   /** Largest relative difference of a tensor of the WebGPU run's checkpoint from the CPU run's, and from the resumed one's. */
   readonly away: { readonly cpu: Worst; readonly resumed: Worst };
-  /** Of what a run leaves out, from the CPU: frozen layers, averages, batch normalisation. */
+  /** Of what a run leaves out, from the CPU: frozen layers, averages, batch normalisation, micro-batches. */
   readonly others: Readonly<Record<string, number>>;
   readonly left: string[];
   /** Bytes of each step, and of the state. */
@@ -96,6 +96,8 @@ async function stateOf(config: ClipConfig, runtime: Runtime, options: Partial<Tr
 const small: readonly [string, ClipConfig, Partial<TrainerOptions>][] = [
   ["locked ViT", vit, { lock: { image: true }, ema: 0.6, layerDecay: 0.7 }],
   ["ResNet", resnet, {}],
+  ["ViT in micro-batches", vit, { microBatch: 3, ema: 0.6 }],
+  ["ResNet in micro-batches", resnet, { microBatch: 4 }],
 ];
 const others: Record<string, number> = {};
 for (const [name, config, options] of small) {
