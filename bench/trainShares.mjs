@@ -41,14 +41,15 @@ const kindOf = new Map(Object.entries(kinds).flatMap(([kind, types]) => types.ma
 
 /** Shares of a step's seconds; what no operator accounts for is "other" too. */
 async function profile(precision, room) {
-  const runtime = onnxRuntime(ort, "profiled", {
+  const options = {
     executionProviders: ["cpu"],
     intraOpNumThreads: availableParallelism(),
     interOpNumThreads: 1,
     enableProfiling: true,
     profileFilePrefix: path.join(room, "profile"),
     logSeverityLevel: 3,
-  });
+  };
+  const runtime = onnxRuntime(ort, "profiled", options, true);
   const trainer = await createTrainer(precision, runtime);
   await trainer.step(pairs, 5e-4);
   const start = performance.now();

@@ -28,7 +28,7 @@ export function nodeRuntime({
   const manifest = createRequire(import.meta.url).resolve("onnxruntime-node/package.json");
   const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
   if (device !== "cpu") return deviceRuntime(device, `${device} (onnxruntime-node ${version})`, onCpuFallback);
-  return onnxRuntime(ort, `cpu (onnxruntime-node ${version}, ${threads} threads)`, sessionOptions(threads));
+  return onnxRuntime(ort, `cpu (onnxruntime-node ${version}, ${threads} threads)`, sessionOptions(threads), true);
 }
 
 /** The program of an ONNX model's bytes. */

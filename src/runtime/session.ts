@@ -2,14 +2,27 @@
 import type * as Ort from "onnxruntime-common";
 import { onnxModel, simplify } from "../graph/index.js";
 import type { Program, Runtime, TensorData } from "./index.js";
+import { endOfRun, runInPlace } from "./inPlace.js";
 
 export type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor">;
 
-/** Compiles graphs into sessions with these options. */
-export const onnxRuntime = (ort: OrtModule, name: string, options: Ort.InferenceSession.SessionOptions): Runtime => ({
+/**
+ * Compiles graphs into sessions with these options.
+ * @param copies whether the binding copies outputs that have an array (`inPlace.ts`)
+ */
+export const onnxRuntime = (
+  ort: OrtModule,
+  name: string,
+  options: Ort.InferenceSession.SessionOptions,
+  copies = false,
+): Runtime => ({
   name,
   async compile(outputs, { constants, givesBack = false } = {}) {
-    const model = onnxModel(simplify(outputs), { form: "fast", ...(constants && { constants }) });
+    const model = onnxModel(simplify(outputs), {
+      form: "fast",
+      ...(constants && { constants }),
+      ...(copies && { emptySequence: endOfRun }),
+    });
     const session = await ort.InferenceSession.create(model, { ...options, enableCpuMemArena: !givesBack });
     return openProgram(ort, session);
   },
@@ -18,18 +31,27 @@ export const onnxRuntime = (ort: OrtModule, name: string, options: Ort.Inference
 /** A session as a program, which ends it. */
 export function openProgram(ort: OrtModule, session: Ort.InferenceSession): Program {
   const declared = new Set(session.inputNames);
+  const outputNames = session.outputNames.filter((name) => name !== endOfRun);
+  const copies = outputNames.length < session.outputNames.length;
   return {
     async run(feeds, into = {}) {
       const inputs: Record<string, Ort.Tensor> = {};
       for (const [key, value] of Object.entries(feeds)) if (declared.has(key)) inputs[key] = toOrt(ort, value);
       const fetches: Record<string, Ort.Tensor | null> = {};
-      for (const key of session.outputNames) fetches[key] = into[key] ? toOrt(ort, into[key]) : null;
+      for (const key of outputNames) fetches[key] = into[key] ? toOrt(ort, into[key]) : null;
+      if (copies && isFull(fetches)) {
+        await runInPlace(session, inputs, fetches);
+        return Object.fromEntries(outputNames.map((key) => [key, into[key]!]));
+      }
       const results = await session.run(inputs, fetches);
-      return Object.fromEntries(session.outputNames.map((key) => [key, fromOrt(results[key]!)]));
+      return Object.fromEntries(outputNames.map((key) => [key, fromOrt(results[key]!)]));
     },
     dispose: () => session.release(),
   };
 }
+
+const isFull = <T>(fetches: Record<string, T | null>): fetches is Record<string, T> =>
+  !Object.values(fetches).includes(null);
 
 /** An array as ONNX Runtime takes it; it is not copied. */
 export function toOrt(ort: OrtModule, { data, shape }: TensorData): Ort.Tensor {

@@ -4,8 +4,9 @@ import type { Program, Runtime, TensorData } from "../runtime/index.js";
 import { chunks, type Layout, type Stretch, stretches } from "./arena.js";
 import { type AdamWOptions, clipFactor, scalarsAt, update } from "./update.js";
 
-/** Numbers of one sum in float32: of 64 Ki it is right to 1e-6, of four times as many to 3e-6. */
-const SUMMED = 1 << 16;
+/** Numbers of one sum in float32, so few that the norm is right to seven digits, and sums of one run. */
+const SUMMED = 1 << 10;
+const SUMS = 1 << 8;
 
 /** Both moments, arenas like the parameters', after `steps` updates. */
 export interface Moments {
@@ -40,16 +41,16 @@ export class AdamW implements Moments {
   ): Promise<AdamW> {
     const array = (name: string) => input(name, ["N"]);
     const scalar = (name: string) => input(name, []);
-    const gradient = array("gradient");
-    const squares = await runtime.compile({ squares: sum(mul(gradient, gradient), [0]) });
+    const rows = input("rows", ["R", "N"]);
+    const squares = await runtime.compile({ squares: sum(mul(rows, rows), [1]) });
     const updated = update(
       { parameters: array("parameters"), first: array("first"), second: array("second") },
-      gradient,
+      array("gradient"),
       {
         clip: scalar("clip"),
         keep: scalar("keep"),
         rate: scalar("rate"),
-        secondCorrection: scalar("secondCorrection"),
+        tiny: scalar("tiny"),
       },
       options,
     );
@@ -64,11 +65,15 @@ export class AdamW implements Moments {
   /** Euclidean norm of all gradients. */
   async norm(gradients: Float32Array): Promise<number> {
     let total = 0;
-    for (const [from, to] of chunks(0, gradients.length, SUMMED)) {
-      const data = gradients.subarray(from, to);
-      const { squares } = await this.squares.run({ gradient: { data, shape: [data.length] } });
-      total += Number(squares!.data[0]);
-    }
+    const add = async (from: number, count: number, length: number): Promise<void> => {
+      const data = gradients.subarray(from, from + count * length);
+      const { squares } = await this.squares.run({ rows: { data, shape: [count, length] } });
+      for (const sum of squares!.data as Float32Array) total += sum;
+    };
+    const whole = Math.floor(gradients.length / SUMMED);
+    for (const [from, to] of chunks(0, whole, SUMS)) await add(from * SUMMED, to - from, SUMMED);
+    const rest = gradients.length - whole * SUMMED;
+    if (rest > 0) await add(whole * SUMMED, 1, rest);
     return Math.sqrt(total);
   }
 
@@ -76,11 +81,11 @@ export class AdamW implements Moments {
   async step(parameters: Float32Array, gradients: Float32Array, learningRate: number): Promise<number> {
     const norm = await this.norm(gradients);
     this.steps++;
-    const { secondCorrection, rate, keep } = scalarsAt(this.options, this.steps, learningRate);
+    const { tiny, rate, keep } = scalarsAt(this.options, this.steps, learningRate);
     const scalar = (value: number): TensorData => ({ data: Float32Array.of(value), shape: [] });
     const scalars = {
       clip: scalar(clipFactor(norm, this.options.clipNorm)),
-      secondCorrection: scalar(secondCorrection),
+      tiny: scalar(tiny),
     };
     for (const stretch of this.parts) {
       const rates = {

@@ -25,7 +25,7 @@ export function updateGraph(
 ): { readonly next: ReadonlyMap<string, Tensor>; readonly gradientNorm: Tensor } {
   const scalar = (name: string) => input(name, []);
   const gradientNorm = normOf([...gradients.values()]);
-  const shared = { clip: clipFactorOf(gradientNorm, options.clipNorm), secondCorrection: scalar("second correction") };
+  const shared = { clip: clipFactorOf(gradientNorm, options.clipNorm), tiny: scalar("tiny") };
   const next = new Map<string, Tensor>();
   for (const { name, decays, rate } of learned) {
     const parameters = stored.get(name)!;
@@ -55,9 +55,9 @@ export function updateScalars(
   count: number,
   learningRate: number,
 ): Record<string, TensorData> {
-  const { secondCorrection, rate, keep } = scalarsAt(options, count, learningRate);
+  const { tiny, rate, keep } = scalarsAt(options, count, learningRate);
   const values = {
-    "second correction": secondCorrection,
+    tiny,
     ...Object.fromEntries(
       [...shares].flatMap((share) => [
         [`rate ${share}`, rate(share)],

@@ -1,6 +1,6 @@
 /** @file A batch's loss and gradients in one graph: the fastest way, for one process and a batch whose activations fit. */
 import { contrastiveModel, cosines, l2Normalise } from "../clip/index.js";
-import { argMax, gradient, share, sum } from "../graph/index.js";
+import { argMax, formatShape, gradient, share, sum, type Tensor } from "../graph/index.js";
 import type { TensorData } from "../runtime/index.js";
 import { microBatches, type TrainingBatch, teacherOf, towerFeeds } from "./batch.js";
 import {
@@ -77,7 +77,11 @@ export async function createFused(model: Model, batch: number): Promise<Differen
     ...Object.fromEntries(Array.from(gradients, ([name, tensor]) => [`d ${name}`, tensor])),
   });
   const parameters = Object.fromEntries(model.parameters);
-  const into = Object.fromEntries([...model.gradients].map(([name, view]) => [`d ${name}`, view]));
+  // Arrays for all that it makes, so that nothing is copied.
+  const into = {
+    ...Object.fromEntries([...model.gradients].map(([name, view]) => [`d ${name}`, view])),
+    ...Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, arrayFor(tensor)])),
+  };
   return {
     async differentiate(pairs) {
       const results = await program.run({ ...parameters, ...batchFeeds(model, pairs) }, into);
@@ -85,6 +89,14 @@ export async function createFused(model: Model, batch: number): Promise<Differen
     },
     dispose: () => program.dispose(),
   };
+}
+
+/** @throws where its size depends on what is fed */
+function arrayFor({ shape, dtype }: Tensor): TensorData {
+  const sizes = shape.filter((dim) => typeof dim === "number");
+  if (sizes.length < shape.length) throw new Error(`an array of ${formatShape(shape)}`);
+  const length = sizes.reduce((a, b) => a * b, 1);
+  return { data: dtype === "int64" ? new BigInt64Array(length) : new Float32Array(length), shape: sizes };
 }
 
 const textFeeds = (pairs: TrainingBatch): Record<string, TensorData> =>

@@ -30,40 +30,47 @@ export interface UpdateScalars {
   /** `keep` and `rate` of `scalarsAt`, for the share of these parameters. */
   readonly keep: Tensor | number;
   readonly rate: Tensor;
-  readonly secondCorrection: Tensor;
+  readonly tiny: Tensor;
 }
 
 /** Parameters and moments after an update by `gradient`, all of one shape. */
 export function update(
   { parameters, first, second }: Updated,
   gradient: Tensor,
-  { clip, keep, rate, secondCorrection }: UpdateScalars,
-  { beta1, beta2, epsilon }: AdamWOptions,
+  { clip, keep, rate, tiny }: UpdateScalars,
+  { beta1, beta2 }: AdamWOptions,
 ): Updated {
-  const clipped = mul(gradient, clip);
-  const newFirst = add(mul(first, beta1), mul(clipped, 1 - beta1));
-  const newSecond = add(mul(second, beta2), mul(mul(clipped, clipped), 1 - beta2));
-  const step = div(newFirst, add(mul(sqrt(newSecond), secondCorrection), epsilon));
+  const clipped = (share: number) => mul(gradient, typeof clip === "number" ? clip * share : mul(clip, share));
+  const newFirst = add(mul(first, beta1), clipped(1 - beta1));
+  const scaled = clipped(Math.sqrt(1 - beta2));
+  const newSecond = add(mul(second, beta2), mul(scaled, scaled));
+  const step = div(newFirst, add(sqrt(newSecond), tiny));
   return { parameters: sub(mul(parameters, keep), mul(step, rate)), first: newFirst, second: newSecond };
 }
 
-/** The scalars of update `count`, from 1. `share` is a parameter's of the learning rate. */
-export const scalarsAt = ({ beta1, beta2, weightDecay }: AdamWOptions, count: number, learningRate: number) => ({
-  secondCorrection: 1 / Math.sqrt(1 - beta2 ** count),
-  rate: (share: number): number => (learningRate * share) / (1 - beta1 ** count),
-  keep: (share: number): number => 1 - learningRate * share * weightDecay,
-});
+/**
+ * The scalars of update `count`, from 1; `share` is a parameter's of the learning rate. The moments' corrections are in the
+ * rate and in the epsilon, `tiny` (Kingma & Ba 2015, end of section 2), which is two passes over the parameters less.
+ */
+export function scalarsAt({ beta1, beta2, epsilon, weightDecay }: AdamWOptions, count: number, learningRate: number) {
+  const correction = Math.sqrt(1 - beta2 ** count);
+  return {
+    tiny: epsilon * correction,
+    rate: (share: number): number => (learningRate * share * correction) / (1 - beta1 ** count),
+    keep: (share: number): number => 1 - learningRate * share * weightDecay,
+  };
+}
 
 /** PyTorch's, against a norm of 0. */
-const tiny = 1e-6;
+const noNorm = 1e-6;
 
 /** What gradients of this norm are multiplied by. */
 export const clipFactor = (norm: number, clipNorm: number | null): number =>
-  clipNorm === null ? 1 : Math.min(1, clipNorm / (norm + tiny));
+  clipNorm === null ? 1 : Math.min(1, clipNorm / (norm + noNorm));
 
 /** The same in a graph, which has no minimum: c / max(c, n) with max(c, n) = c + relu(n − c). */
 export const clipFactorOf = (norm: Tensor, clipNorm: number | null): Tensor | number =>
-  clipNorm === null ? 1 : div(clipNorm, add(relu(sub(add(norm, tiny), clipNorm)), clipNorm));
+  clipNorm === null ? 1 : div(clipNorm, add(relu(sub(add(norm, noNorm), clipNorm)), clipNorm));
 
 /** Euclidean norm of all of them together, `[]`. Axis by axis: float32 would lose count of millions in one sum. */
 export function normOf(gradients: readonly Tensor[]): Tensor {

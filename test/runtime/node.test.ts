@@ -65,6 +65,21 @@ describe("a program", () => {
     expect([...(both.data as Float32Array)]).toEqual([2, 4, 6, 8]);
   });
 
+  test("copies nothing when everything that it makes has an array, and rejects as it would", async () => {
+    const rows = 1 << 18;
+    const room = () => ({ data: new Float32Array(2 * rows), shape: [rows, 2] });
+    const [feed, into] = [random([rows, 2], 1), { product: room(), twice: room() }];
+    const before = process.memoryUsage().arrayBuffers;
+    const results = await program.run({ x: feed, weight: identity }, into);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1e5);
+    expect(results.product!.data).toBe(into.product.data);
+    expect(into.product.data).toEqual(feed.data);
+    expect(into.twice.data[5]).toBe(2 * Number(feed.data[5]));
+    await expect(program.run({ x: feed }, into)).rejects.toThrow("weight");
+    await expect(program.run({ x: floats([1, 3], 1, 2, 3), weight: identity }, into)).rejects.toThrow("x");
+    await expect(program.run({ x: floats([1, 2], 1, 2), weight: identity }, into)).rejects.toThrow(/shape/i);
+  });
+
   test("takes feeds of which it has no use, and rejects when one is missing or misshapen", async () => {
     const feed = floats([1, 2], 1, 2);
     await expect(program.run({ x: feed, weight: identity, unused: feed })).resolves.toBeDefined();

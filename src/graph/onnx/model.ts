@@ -18,6 +18,8 @@ export interface OnnxOptions {
   readonly constants?: ReadonlyMap<string, OnnxConstant>;
   /** Inputs that have another name, or come in another dtype, than in the graph. */
   readonly inputs?: Readonly<Record<string, { readonly name: string; readonly dtype: DType }>>;
+  /** The name of one more output, before the others: an empty sequence, which is no tensor. */
+  readonly emptySequence?: string | undefined;
 }
 
 export interface OnnxConstant {
@@ -119,6 +121,12 @@ export function onnxModel(
   // A node writes its value under the output's name; what is no node's, or is asked for twice, is copied.
   const ofNodes = new Set(nodes.flatMap((node) => node.outputs));
   const named = new Map<string, string>();
+  const { emptySequence } = options;
+  if (emptySequence) {
+    nodes.push({ type: "SequenceEmpty", inputs: [], outputs: [emptySequence], attributes: {}, domain: "" });
+    const ofFloats = new Message().message(1, new Message().message(1, new Message().integer(1, dataType.float32)));
+    results.push(new Message().string(1, emptySequence).message(2, new Message().message(4, ofFloats)));
+  }
   for (const [name, tensor] of Object.entries(outputs)) {
     const value = emitter.value(tensor);
     if (ofNodes.has(value) && !named.has(value)) named.set(value, name);
