@@ -32,8 +32,9 @@ export async function createDeviceTowers(
     backward: (outputs) => memory.compile(outputs, Object.keys(outputs)),
   });
   const learned = layout.slots.filter(({ offset }) => offset < layout.learned);
+  const shapes = new Map(learned.map(({ shape, size }) => [zerosOf(shape), { shape, size }]));
   const zeros = await memory.put(
-    new Map(learned.map(({ shape, size }) => [zerosOf(shape), { data: new Float32Array(size), shape }])),
+    new Map(Array.from(shapes, ([name, { shape, size }]) => [name, { data: new Float32Array(size), shape }])),
   );
   /** The step's gradients, as far as there are any. */
   const gradients = new Map<string, FloatTensor | DeviceTensor>();
