@@ -28,10 +28,12 @@ async function perform(job: PictureJob): Promise<Uint8Array> {
     : augmentPicture(picture, job.config, job, randomStream(job.seed));
 }
 
+/**
+ * V8's own, which only contexts made under this flag can see. The flag stays: it is the process's, and another worker that
+ * starts at this moment is about to look for it too.
+ */
 setFlagsFromString("--expose-gc");
-/** V8's own, which only contexts made under that flag can see. */
 const collectGarbage: (options: { type: "minor" }) => void = runInNewContext("gc");
-setFlagsFromString("--no-expose-gc");
 
 let last = Promise.resolve();
 

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
+import { runInNewContext } from "node:vm";
 import type { Worker } from "node:worker_threads";
 import sharp from "sharp";
 import { afterAll, describe, expect, test, vi } from "vitest";
@@ -47,6 +48,20 @@ describe.skipIf(!built)("the picture pool", async () => {
     crops.forEach((crop, i) => {
       expect(crop).toEqual(augmentPicture(picture, config, augmentation, randomStream([1, 0, i])));
     });
+  });
+
+  test("no worker takes the collector away from another that starts", async () => {
+    await pool.run({ task: "crop", source, config });
+    expect(runInNewContext("typeof gc")).toBe("function");
+  });
+
+  test("workers that start together lose nothing", async () => {
+    for (let i = 0; i < 4; i++) {
+      const many = createPicturePool(8);
+      const crops = await Promise.all(Array.from({ length: 8 }, () => many.run({ task: "crop", source, config })));
+      await many.dispose();
+      expect(crops).toHaveLength(8);
+    }
   });
 
   test("a picture that cannot be read is reported by name, and the others are done", async () => {
