@@ -62,7 +62,7 @@ declare const WebAssembly: {
 };
 interface Exports {
   readonly memory: Kernel["memory"];
-  readonly [sums: string]: unknown;
+  readonly [sums: `sums${number}`]: (...args: number[]) => void;
 }
 
 /** Parameters in order, then the local variables. */
@@ -217,11 +217,12 @@ const sized = (content: Code): Code => [...unsignedLeb(content.length), ...conte
 const section = (id: number, content: Code): Code => [id, ...sized(content)];
 const text = (name: string): Code => sized([...name].map((letter) => letter.charCodeAt(0)));
 
-/** The functions by the step that they are for; the first is for any. */
-const functions = [body(), body(1), body(2), body(3), body(4)];
+/** The steps that there is a function for; the first is for any. */
+const steps = [undefined, 1, 2, 3, 4] as const;
 
 /** A module of these functions and one memory: magic and version, then type, function, memory, export and code sections. */
 const moduleBytes = (): Uint8Array => {
+  const functions = steps.map(body);
   const locals = [2, integers.length, 0x7f, vectors.length, 0x7b];
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
@@ -245,7 +246,7 @@ let compiled: object | undefined;
 export function createKernel(): Kernel {
   compiled ??= new WebAssembly.Module(moduleBytes());
   const exports = new WebAssembly.Instance(compiled).exports;
-  const sums = functions.map((_, i) => exports[`sums${i}`] as (...args: number[]) => void);
+  const sums = steps.map((_, i) => exports[`sums${i}`]!);
   return {
     memory: exports.memory,
     sums: (args) => sums[args.step < sums.length ? args.step : 0]!(...parameters.map((name) => args[name])),

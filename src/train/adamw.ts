@@ -65,15 +65,15 @@ export class AdamW implements Moments {
   /** Euclidean norm of all gradients. */
   async norm(gradients: Float32Array): Promise<number> {
     let total = 0;
-    const add = async (from: number, count: number, length: number): Promise<void> => {
+    const addRows = async (from: number, count: number, length: number): Promise<void> => {
       const data = gradients.subarray(from, from + count * length);
       const { squares } = await this.squares.run({ rows: { data, shape: [count, length] } });
-      for (const sum of squares!.data as Float32Array) total += sum;
+      for (const square of squares!.data as Float32Array) total += square;
     };
     const whole = Math.floor(gradients.length / SUMMED);
-    for (const [from, to] of chunks(0, whole, SUMS)) await add(from * SUMMED, to - from, SUMMED);
+    for (const [from, to] of chunks(0, whole, SUMS)) await addRows(from * SUMMED, to - from, SUMMED);
     const rest = gradients.length - whole * SUMMED;
-    if (rest > 0) await add(whole * SUMMED, 1, rest);
+    if (rest > 0) await addRows(whole * SUMMED, 1, rest);
     return Math.sqrt(total);
   }
 

@@ -73,20 +73,21 @@ export interface Stretch {
   readonly rate: number;
 }
 
+/** What is learned, in the arena's order. */
+export const learnedSlots = ({ slots, learned }: Layout): Slot[] => slots.filter(({ offset }) => offset < learned);
+
 /** Of each parameter that is learned where it lies and how it is updated, in the arena's order. */
 export const learnedParts = (
-  { slots, decayed, learned }: Layout,
+  layout: Layout,
   rateOf: (name: string) => number,
 ): (Stretch & { readonly name: string })[] =>
-  slots
-    .filter(({ offset }) => offset < learned)
-    .map(({ name, offset, size }) => ({
-      name,
-      from: offset,
-      to: offset + size,
-      decays: offset < decayed,
-      rate: rateOf(name),
-    }));
+  learnedSlots(layout).map(({ name, offset, size }) => ({
+    name,
+    from: offset,
+    to: offset + size,
+    decays: offset < layout.decayed,
+    rate: rateOf(name),
+  }));
 
 /** What is learned, in as few stretches as the shares of the learning rate allow. */
 export function stretches(layout: Layout, rateOf: (name: string) => number): Stretch[] {

@@ -1,9 +1,9 @@
 /** @file Towers whose parameters and gradients lie in arenas; their programs read and write views of those. */
 import { type Layout, partsOf } from "./arena.js";
 import { towerFeeds } from "./batch.js";
-import { averagesOf, type Model } from "./differentiate.js";
+import { averagesOf, gradientOf, type Model } from "./differentiate.js";
 import type { Ranks } from "./ranks.js";
-import { belongsTo, gradientOf, sofarOf, type Towers, towerPrograms } from "./towers.js";
+import { belongsTo, sofarOf, type Towers, towerPrograms } from "./towers.js";
 
 export function createArenaTowers(model: Model, layout: Layout, ranks: Ranks): Towers {
   const { config, arena, gradients } = model;

@@ -6,19 +6,18 @@
  */
 import { input, type Tensor } from "../graph/index.js";
 import type { DeviceMemory, DeviceTensor, TensorData } from "../runtime/index.js";
-import { arenaViews, type Layout, learnedParts } from "./arena.js";
+import { arenaViews, type Layout, learnedParts, learnedSlots } from "./arena.js";
 import type { TrainingBatch } from "./batch.js";
 import { createCached } from "./cached.js";
 import { createContrast } from "./contrast.js";
 import { createDeviceState, type DeviceState } from "./deviceState.js";
 import { createDeviceTowers } from "./deviceTowers.js";
 import { updateGraph, updateScalars } from "./deviceUpdate.js";
-import { after, type BatchReport } from "./differentiate.js";
+import { after, type BatchReport, gradientOf } from "./differentiate.js";
 import { batchFeeds, batchGraph, batchReport } from "./fused.js";
 import { layerRates } from "./layerDecay.js";
 import type { State } from "./state.js";
 import { isWhole, type Stepper, type Surroundings, type Task, type TrainerOptions } from "./stepper.js";
-import { gradientOf } from "./towers.js";
 
 type Results = Readonly<Record<string, TensorData>>;
 
@@ -95,10 +94,9 @@ export async function createDeviceStepper(
 }
 
 /** Parameters, and gradients that others have worked out. */
-function givenGradients({ slots, learned }: Layout) {
-  const stored = new Map(slots.map(({ name, shape }) => [name, input(name, shape)]));
-  const learning = slots.filter(({ offset }) => offset < learned);
-  const gradients = new Map(learning.map(({ name, shape }) => [name, input(gradientOf(name), shape)]));
+function givenGradients(layout: Layout) {
+  const stored = new Map(layout.slots.map(({ name, shape }) => [name, input(name, shape)]));
+  const gradients = new Map(learnedSlots(layout).map(({ name, shape }) => [name, input(gradientOf(name), shape)]));
   return { outputs: {}, stored, gradients };
 }
 

@@ -3,13 +3,13 @@
  * several, a tower's come to the process when they are complete.
  */
 import type { DeviceMemory, DeviceTensor, FloatTensor } from "../runtime/index.js";
-import { arenaViews, type Layout, partsOf } from "./arena.js";
+import { arenaViews, type Layout, learnedSlots, partsOf } from "./arena.js";
 import { towerFeeds } from "./batch.js";
 import type { DeviceState } from "./deviceState.js";
-import { averagesOf } from "./differentiate.js";
+import { averagesOf, gradientOf } from "./differentiate.js";
 import type { Ranks } from "./ranks.js";
 import type { Task } from "./stepper.js";
-import { belongsTo, gradientOf, sofarOf, type Towers, towerPrograms } from "./towers.js";
+import { belongsTo, sofarOf, type Towers, towerPrograms } from "./towers.js";
 
 export interface DeviceTowers extends Towers {
   /** The gradients of all that learns, by the names that programs have for them. */
@@ -31,7 +31,7 @@ export async function createDeviceTowers(
     encode: (outputs) => memory.compile(outputs, []),
     backward: (outputs) => memory.compile(outputs, Object.keys(outputs)),
   });
-  const learned = layout.slots.filter(({ offset }) => offset < layout.learned);
+  const learned = learnedSlots(layout);
   const shapes = new Map(learned.map(({ shape, size }) => [zerosOf(shape), { shape, size }]));
   const zeros = await memory.put(
     new Map(Array.from(shapes, ([name, { shape, size }]) => [name, { data: new Float32Array(size), shape }])),

@@ -50,6 +50,9 @@ export const imagesAtATime = 16;
 export const portionOf = ({ image }: ClipConfig): number | undefined =>
   image.kind === "vit" ? imagesAtATime : undefined;
 
+/** The gradient of a parameter, among a program's outputs and inputs. */
+export const gradientOf = (name: string): string => `d ${name}`;
+
 /** Before the name of what a step changes: its value after the step. */
 export const after = "new ";
 

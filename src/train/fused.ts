@@ -8,6 +8,7 @@ import {
   averagesOf,
   type BatchReport,
   type Differentiator,
+  gradientOf,
   type Model,
   meanCosine,
   portionOf,
@@ -74,12 +75,12 @@ export async function createFused(model: Model, batch: number): Promise<Differen
   const { outputs, gradients } = batchGraph(model, batch);
   const program = await model.compile({
     ...outputs,
-    ...Object.fromEntries(Array.from(gradients, ([name, tensor]) => [`d ${name}`, tensor])),
+    ...Object.fromEntries(Array.from(gradients, ([name, tensor]) => [gradientOf(name), tensor])),
   });
   const parameters = Object.fromEntries(model.parameters);
   // Arrays for all that it makes, so that nothing is copied.
   const into = {
-    ...Object.fromEntries([...model.gradients].map(([name, view]) => [`d ${name}`, view])),
+    ...Object.fromEntries([...model.gradients].map(([name, view]) => [gradientOf(name), view])),
     ...Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, arrayFor(tensor)])),
   };
   return {

@@ -7,7 +7,7 @@ import { add, gradient, input, share, type Tensor } from "../graph/index.js";
 import type { FloatTensor, TensorData } from "../runtime/index.js";
 import type { TrainingBatch } from "./batch.js";
 import type { Side } from "./contrast.js";
-import { averageOutputs, portionOf } from "./differentiate.js";
+import { averageOutputs, gradientOf, portionOf } from "./differentiate.js";
 import type { Task } from "./stepper.js";
 
 export interface Towers {
@@ -22,8 +22,7 @@ export interface Towers {
   dispose(): Promise<void>;
 }
 
-/** Before a name in the programs of a tower: its gradient from here on, and so far. */
-export const gradientOf = (name: string): string => `d ${name}`;
+/** What a tower's program has been given of a parameter's gradient. */
 export const sofarOf = (name: string): string => `sofar ${name}`;
 
 /** Whether a parameter's gradient is added up with this tower's. */
