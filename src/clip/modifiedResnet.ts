@@ -78,6 +78,7 @@ function normalisedConvolution(
   const running = (old: Tensor, now: Tensor) => add(mul(old, 1 - MOMENTUM), mul(reshape(now, [channels]), MOMENTUM));
   norm.measure("running_mean", running(runningMean, mean));
   norm.measure("running_var", running(runningVariance, mul(variance, places / (places - 1))));
-  const normalised = div(centred, sqrt(add(variance, EPSILON)));
-  return add(mul(normalised, overPlaces(gain)), overPlaces(bias));
+  // Gain and deviation are two numbers a channel: one factor, so that the places are gone through once.
+  const factor = div(reshape(gain, [1, channels, 1, 1]), sqrt(add(variance, EPSILON)));
+  return add(mul(centred, factor), overPlaces(bias));
 }

@@ -2,10 +2,12 @@
  * @file Operators on pictures `[N, C, H, W]`: convolution, its transpose, average pooling.
  * Sides are known; only N may be a symbol.
  */
-import { type Dim, formatShape } from "../shape.js";
+import { type Dim, dimProduct, formatShape } from "../shape.js";
 import { apply, type Operator, type Tensor } from "../tensor.js";
-import { mul } from "./elementwise.js";
-import { expand, reshape, slice, transpose } from "./layout.js";
+import { concat, pad, reshape, slice, transpose } from "./layout.js";
+import { constant } from "./leaves.js";
+import { matmul } from "./matrix.js";
+import { sum } from "./reduce.js";
 
 export interface ConvolutionAttributes {
   readonly stride: number;
@@ -39,11 +41,7 @@ export const convolutionOperator: Operator<ConvolutionAttributes> = {
   gradient: ({ inputs, attributes: { stride, padding, dilation } }, dy) => {
     if (dilation !== 1) throw new Error("the gradient of a dilated convolution is not implemented");
     const [x, weight] = inputs as [Tensor, Tensor];
-    // The weight's gradient is a convolution too: of x with dy, channels and samples in each other's place.
-    const swap = (t: Tensor) => transpose(t, [1, 0, 2, 3]);
-    const full = convolution(swap(x), swap(dy), { padding, dilation: stride }); // [C, O, ≥ kernel, ≥ kernel]
-    const kernel = slice(slice(full, 2, 0, side(weight.shape[2])), 3, 0, side(weight.shape[3]));
-    return [convolutionTranspose(dy, weight, x, stride, padding), swap(kernel)];
+    return [pictureGradient(dy, weight, x, stride, padding), kernelGradient(x, dy, weight, stride, padding)];
   },
   onnx: ({ inputs, attributes }, emit) => emit.node("Conv", inputs.map(emit.value), windows(attributes)),
 };
@@ -82,9 +80,65 @@ export const convolutionTransposeOperator: Operator<{
   },
 };
 
-/** The gradient of a convolution with respect to its input `x`. */
-const convolutionTranspose = (dy: Tensor, weight: Tensor, x: Tensor, stride: number, padding: number): Tensor =>
-  apply(convolutionTransposeOperator, [dy, weight], { stride, padding, sides: [side(x.shape[2]), side(x.shape[3])] });
+/**
+ * The gradient of a convolution with respect to its input `x`: without a stride a convolution too, with the kernel turned
+ * by 180°, channels in each other's place. ONNX Runtime is twice as fast at that as at `ConvTranspose`.
+ */
+function pictureGradient(dy: Tensor, weight: Tensor, x: Tensor, stride: number, padding: number): Tensor {
+  const [height, width] = [side(weight.shape[2]), side(weight.shape[3])];
+  if (stride === 1 && height === width && padding < height) {
+    const turned = transpose(reversed(reversed(weight, 2), 3), [1, 0, 2, 3]);
+    return convolution(dy, turned, { padding: height - 1 - padding });
+  }
+  const sides = [side(x.shape[2]), side(x.shape[3])] as const;
+  return apply(convolutionTransposeOperator, [dy, weight], { stride, padding, sides });
+}
+
+const reversed = (t: Tensor, axis: number): Tensor =>
+  concat(
+    places(side(t.shape[axis]))
+      .map((i) => slice(t, axis, i, i + 1))
+      .reverse(),
+    axis,
+  );
+
+const places = (count: number): readonly number[] => [...Array(count).keys()];
+
+/** The gradient of a convolution with respect to its kernel. */
+function kernelGradient(x: Tensor, dy: Tensor, weight: Tensor, stride: number, padding: number): Tensor {
+  const [height, width] = [side(weight.shape[2]), side(weight.shape[3])];
+  if (stride > 1) {
+    // A convolution of x with dy, channels and samples in each other's place.
+    const swap = (t: Tensor) => transpose(t, [1, 0, 2, 3]);
+    const full = convolution(swap(x), swap(dy), { padding, dilation: stride }); // [C, O, ≥ height, ≥ width]
+    return swap(slice(slice(full, 2, 0, height), 3, 0, width));
+  }
+  // Element (u, v) is a product of dy with the pixels that it met: an order of magnitude faster for 1×1, twice for 3×3.
+  const padded = pad(pad(x, 2, padding, padding), 3, padding, padding);
+  const rows = (u: number) => slice(padded, 2, u, u + side(dy.shape[2]));
+  const met = (u: number, v: number) => slice(rows(u), 3, v, v + side(dy.shape[3]));
+  const elements = places(height).flatMap((u) => places(width).map((v) => channelProduct(dy, met(u, v))));
+  return reshape(
+    concat(
+      elements.map((element) => reshape(element, [...element.shape, 1])),
+      2,
+    ),
+    weight.shape,
+  );
+}
+
+/** Σ_{n, i, j} a[n, o, i, j] · b[n, c, i, j], `[O, C]`. */
+function channelProduct(a: Tensor, b: Tensor): Tensor {
+  const [n, o, h, w] = a.shape as readonly [Dim, number, number, number];
+  const c = b.shape[1] as number;
+  // Picture by picture, unless their products would be larger than they are.
+  if (h * w * (o + c) >= o * c) {
+    const rows = (t: Tensor, channels: number) => reshape(t, [n, channels, h * w]);
+    return reshape(sum(matmul(rows(a, o), rows(b, c), { transposeB: true }), [0]), [o, c]);
+  }
+  const rows = (t: Tensor, channels: number) => reshape(transpose(t, [1, 0, 2, 3]), [channels, dimProduct([n, h * w])]);
+  return matmul(rows(a, o), rows(b, c), { transposeB: true });
+}
 
 /** Means of k×k squares that do not overlap; rows and columns that fill no square are left out. */
 export const averagePoolOperator: Operator<{ readonly size: number }> = {
@@ -96,8 +150,11 @@ export const averagePoolOperator: Operator<{ readonly size: number }> = {
     if (side(x.shape[2]) !== h * size || side(x.shape[3]) !== w * size) {
       throw new Error(`averagePool by ${size} of ${formatShape(x.shape)} has no gradient: it leaves pixels out`);
     }
-    const repeated = expand(reshape(dy, [n, c, h, 1, w, 1]), [n, c, h, size, w, size]);
-    return [mul(reshape(repeated, x.shape), 1 / (size * size))];
+    // A row of dy times this matrix is that row, each place repeated and scaled, as often as the square has rows.
+    const row = places(w * size).map((column) => Math.floor(column / size));
+    const spread = places(w).flatMap((i) => places(size).flatMap(() => row.map((j) => (i === j ? size ** -2 : 0))));
+    const matrix = constant(spread, [w, size * w * size], dy.dtype === "float64" ? "float64" : "float32");
+    return [reshape(matmul(reshape(dy, [dimProduct([n, c, h]), w]), matrix), x.shape)];
   },
   onnx: ({ inputs, attributes: { size } }, emit) =>
     emit.node("AveragePool", inputs.map(emit.value), { kernel_shape: [size, size], strides: [size, size] }),
