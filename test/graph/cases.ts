@@ -132,14 +132,26 @@ const windows = fc
   .record({ n: dim, c: size, o: size, rows: size, columns: size, stride: fc.integer({ min: 1, max: 3 }) })
   .chain((w) => fc.tuple(fc.constant(w), fc.nat((Math.min(w.rows, w.columns) - 1) >> 1), fc.nat(w.stride - 1)));
 
-const convolutions = fc
-  .tuple(windows, size, size)
-  .map(([[{ n, c, o, rows, columns, stride }, padding], high, wide]): Example => {
-    return {
-      given: [real([n, c, rows + high, columns + wide]), real([o, c, rows, columns])],
-      make: (x, weight) => g.convolution(x!, weight!, { stride, padding }),
-    };
-  });
+const convolved = (x: g.Shape, kernel: g.Shape, options: { stride?: number; padding?: number }): Example => ({
+  given: [real(x), real(kernel)],
+  make: (pictures, weight) => g.convolution(pictures!, weight!, options),
+});
+
+/** Any window, and the two that have gradients of their own: a square without a stride, many channels at one place. */
+const convolutions = fc.oneof(
+  fc
+    .tuple(windows, size, size)
+    .map(([[{ n, c, o, rows, columns, stride }, padding], high, wide]) =>
+      convolved([n, c, rows + high, columns + wide], [o, c, rows, columns], { stride, padding }),
+    ),
+  fc
+    .record({ n: dim, c: size, o: size, k: fc.integer({ min: 1, max: 3 }), high: size, wide: size })
+    .chain((w) => fc.tuple(fc.constant(w), fc.nat(w.k - 1)))
+    .map(([{ n, c, o, k, high, wide }, padding]) => convolved([n, c, k + high, k + wide], [o, c, k, k], { padding })),
+  fc
+    .record({ n: dim, c: fc.integer({ min: 4, max: 6 }), o: fc.integer({ min: 5, max: 6 }), k: fc.constantFrom(1, 2) })
+    .map(({ n, c, o, k }) => convolved([n, c, k, k], [o, c, k, k], {})),
+);
 
 const convolutionTransposes = fc
   .tuple(windows, size, size)
