@@ -115,8 +115,9 @@ function kernelGradient(x: Tensor, dy: Tensor, weight: Tensor, stride: number, p
   }
   // Element (u, v) is a product of dy with the pixels that it met: an order of magnitude faster for 1×1, twice for 3×3.
   const padded = pad(pad(x, 2, padding, padding), 3, padding, padding);
-  const rows = (u: number) => slice(padded, 2, u, u + side(dy.shape[2]));
-  const met = (u: number, v: number) => slice(rows(u), 3, v, v + side(dy.shape[3]));
+  // Columns first: the rows of what is left lie together.
+  const columns = (v: number) => slice(padded, 3, v, v + side(dy.shape[3]));
+  const met = (u: number, v: number) => slice(columns(v), 2, u, u + side(dy.shape[2]));
   const elements = places(height).flatMap((u) => places(width).map((v) => channelProduct(dy, met(u, v))));
   return reshape(
     concat(
