@@ -11,7 +11,7 @@ import { parameterTable, presets } from "../dist/clip/index.js";
 import { openaiPreprocess } from "../dist/image/index.js";
 import { noise } from "./measure.mjs";
 import { drawPictures } from "./pictures.mjs";
-import { inTurns, report } from "./turns.mjs";
+import { besideDiptych, inTurns, report } from "./turns.mjs";
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "3" } } });
 const here = import.meta.dirname;
@@ -90,13 +90,7 @@ try {
   console.log(
     "ViT-B/32, random weights, fp32 where not said otherwise; pictures are 1600×1200 JPEG files. Items a second.\n",
   );
-  const ours = (what) => measurements.find((one) => one.system === "Diptych" && one.what === what);
-  report(measurements, {
-    "Diptych is": (one) => {
-      const own = ours(one.what);
-      return own && own !== one ? `${(own.median / one.median).toFixed(2)}×` : "";
-    },
-  });
+  report(measurements, besideDiptych(measurements));
 } finally {
   rmSync(room, { recursive: true });
 }

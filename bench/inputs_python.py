@@ -1,26 +1,10 @@
 """Python's side of inputs.mjs: Pillow and open_clip's tokenizer, one measurement a line. usage: inputs_python.py CAPTIONS"""
-import json
 import sys
-import time
 
 import numpy as np
+from measure import best_seconds, report
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
-
-
-def best_seconds(run, runs):
-    run()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def report(what, per_second):
-    print(json.dumps({"what": what, "per_second": per_second}))
-
 
 picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8))
 PICTURES = 20

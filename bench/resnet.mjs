@@ -4,7 +4,7 @@
  */
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { inTurns, report } from "./turns.mjs";
+import { besideDiptych, inTurns, report } from "./turns.mjs";
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "3" } } });
 const here = import.meta.dirname;
@@ -22,10 +22,4 @@ const measurements = await inTurns(
 );
 
 console.log("A training step (loss, gradients, AdamW) in fp32: pairs a second.\n");
-const ours = (what) => measurements.find((one) => one.system === "Diptych" && one.what === what);
-report(measurements, {
-  "Diptych is": (one) => {
-    const own = ours(one.what);
-    return own && own !== one ? `${(own.median / one.median).toFixed(2)}×` : "";
-  },
-});
+report(measurements, besideDiptych(measurements));

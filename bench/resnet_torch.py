@@ -1,10 +1,9 @@
 """PyTorch's side of resnet.mjs: open_clip's models, one measurement a line. usage: resnet_torch.py [--channels-last]"""
-import json
 import os
 import sys
-import time
 
 import torch
+from measure import best_seconds, report
 from open_clip.loss import ClipLoss
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
@@ -32,17 +31,6 @@ MODELS = {
     ),
 }
 
-
-def best_seconds(run, runs):
-    run()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 for what, (model, batch) in MODELS.items():
     model.train()
     model.visual.to(memory_format=layout)
@@ -57,4 +45,4 @@ for what, (model, batch) in MODELS.items():
         loss_of(*model(pixels, ids)[:3]).backward()
         optimizer.step()
 
-    print(json.dumps({"what": what, "per_second": batch / best_seconds(step, 5)}))
+    report(what, batch / best_seconds(step, 5))

@@ -90,3 +90,11 @@ export function report(measurements, columns) {
     console.log(JSON.stringify({ ...one, rounds: one.rounds.map(round), median: round(one.median) }));
   }
 }
+
+/** A column for `report`: how many times a peer's figure Diptych's is, in the peer's row. */
+export const besideDiptych = (measurements) => ({
+  "Diptych is": (one) => {
+    const own = measurements.find(({ system, what }) => system === "Diptych" && what === one.what);
+    return own && own !== one ? `${(own.median / one.median).toFixed(2)}×` : "";
+  },
+});
